@@ -1,0 +1,79 @@
+"""Cells: the units an audit is computed in, each named by the hash of all that determines its values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+from ..datasets.log import InteractionLog, Profiles
+from ..recommenders.base import Recipe
+from ..recommenders.target import Target
+
+PROTOCOL = 1
+"""Raise when the meaning of any measured value changes: cached cells of older protocols are not reused."""
+
+
+class Injection(Protocol):
+    """Accounts to add to the training log before a refit. Implementations are picklable."""
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that determines the accounts, as JSON; part of the cell's key."""
+        ...
+
+    def profiles(self, log: InteractionLog) -> Profiles:
+        """The accounts, made from the training log; deterministic."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What to compute: the checkpoint as it is, a reference model, or a refit of the target's recipe.
+
+    Attributes:
+        kind: "model", "reference" or "refit".
+        label: for people.
+        seed: of the refit.
+        recipe: of a reference model; None means the target's own.
+        injection: accounts added to the training log; None for a control.
+        watch: item indices whose ranks are measured over the genuine users who lack them.
+    """
+
+    kind: Literal["model", "reference", "refit"]
+    label: str
+    seed: int = 0
+    recipe: Recipe | None = None
+    injection: Injection | None = None
+    watch: tuple[int, ...] = ()
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """What distinguishes this cell from others of the same target, as JSON."""
+        return {
+            "recipe": None if self.recipe is None else recipe_json(self.recipe),
+            "injection": None if self.injection is None else self.injection.describe(),
+            "watch": list(self.watch),
+        }
+
+    def key(self, target: Target, measured: Mapping[str, Any]) -> str:
+        """The cell's content hash (hex, 32 characters) for a target.
+
+        Args:
+            target: what is audited.
+            measured: what is measured of every model (cut-offs, names of side measures), as JSON.
+        """
+        # a refit never looks at the checkpoint's weights, so two checkpoints of one recipe share refits
+        subject = target.fingerprint if self.kind == "model" else recipe_json(target.recipe)
+        split = target.split
+        data = [part.fingerprint for part in (split.train, split.valid, split.test)]
+        content = [PROTOCOL, self.kind, self.seed, self.params, subject, data, measured]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain JSON."""
+    return {"model": recipe.model, "config": dict(recipe.config), "epochs": recipe.epochs}

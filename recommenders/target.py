@@ -1,0 +1,32 @@
+"""The audited system: a fitted model with the data it was trained and judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..datasets.split import Split
+from .base import Model, Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A recommender under audit, as `open_checkpoint` gives it.
+
+    Attributes:
+        name: for people, the checkpoint folder's name.
+        model: the fitted model; `model.scores(users, history)`.
+        recipe: how refits train it again.
+        split: its train, validation and test events.
+        seed: the seed it was trained with.
+        fingerprint: SHA-256 (hex) of its weights and recipe.
+        stored_metrics: what the checkpoint says it reached on the test part, by name ("ndcg@20").
+    """
+
+    name: str
+    model: Model
+    recipe: Recipe
+    split: Split
+    seed: int
+    fingerprint: str
+    stored_metrics: Mapping[str, float]
