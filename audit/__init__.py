@@ -1,1 +1,1 @@
-"""TODO"""
+"""What an audit is and how it runs; names no check."""

@@ -15,7 +15,7 @@ from .cell import Cell
 from .evidence import CellResult, Evidence
 
 
-class NotApplicable(Exception):  # noqa: N818 - an outcome, not an error
+class NotApplicable(Exception):
     """The target lacks what the check needs; the text is the reason shown in the report."""
 
 
@@ -82,5 +82,3 @@ class Probe(ABC):
     @abstractmethod
     def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:
         """What the cells show. A missing cell becomes evidence with `missing` set, never an exception."""
-
-

@@ -1,1 +1,5 @@
-"""TODO"""
+"""The command line; the only place that knows every folder. Heavy imports happen inside the commands."""
+
+from .app import app, main
+
+__all__ = ["app", "main"]

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Individual item fairness: who gets exposure."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Is the model what it claims to be, and better than trivial ones?"""

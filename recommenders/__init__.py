@@ -1,1 +1,1 @@
-"""TODO"""
+"""Victims: what they are, how they are trained, saved and ranked."""

@@ -21,6 +21,7 @@ class Target:
         seed: the seed it was trained with.
         fingerprint: SHA-256 (hex) of its weights and recipe.
         stored_metrics: what the checkpoint says it reached on the test part, by name ("ndcg@20").
+        fit_seconds: CPU seconds the training took when it was saved, for planning; None if unknown.
     """
 
     name: str
@@ -30,3 +31,4 @@ class Target:
     seed: int
     fingerprint: str
     stored_metrics: Mapping[str, float]
+    fit_seconds: float | None = None

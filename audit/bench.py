@@ -1,0 +1,109 @@
+"""One cell, computed: fit what it names, rank all items for all genuine users, measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.log import InteractionLog
+from ..recommenders.base import Recommender
+from ..recommenders.catalogue import fit
+from ..recommenders.evaluate import per_user
+from ..recommenders.ranking import Ranking, rank
+from ..recommenders.target import Target
+from .cell import Cell
+from .evidence import CellResult
+from .probe import SideMeasure
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is measured of every model.
+
+    Attributes:
+        cutoffs: list lengths K of HR@K, NDCG@K and the like, ascending.
+        measures: side measures of the top-K lists at the largest cut-off.
+    """
+
+    cutoffs: tuple[int, ...]
+    measures: tuple[SideMeasure, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON; part of every cell's key."""
+        return {"cutoffs": list(self.cutoffs), "measures": [measure.name for measure in self.measures]}
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """A computed cell: the result, and arrays where later statistics resample users."""
+
+    result: CellResult
+    arrays: Mapping[str, NDArray[Any]]
+
+
+def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
+    """Fit and measure one cell; deterministic but for the seconds."""
+    started = time.perf_counter()
+    split = target.split
+    model = fitted(cell, target)
+    history = split.history
+    # injected accounts stand behind the genuine users in the fitted model and are never ranked
+    users = np.flatnonzero(history.user_counts > 0)
+    ranking = rank(model, users, history, protocol.cutoffs[-1], watch=np.array(cell.watch, np.int32))
+    utility = per_user(ranking.slate.items, users, split.test, protocol.cutoffs)
+    values: dict[str, float | None] = dict(utility.means())
+    for measure in protocol.measures:
+        values.update(measure.values(ranking.slate, split.train.n_items))
+    values.update(_watched_values(ranking, split.train, cell.watch, protocol.cutoffs))
+    arrays: dict[str, NDArray[Any]] = {}
+    if cell.kind != "refit":  # refits are many and judged by their units, so their lists are not kept
+        arrays = {"items": ranking.slate.items, "list_users": users, "users": utility.users, **utility.values}
+    result = CellResult(
+        key=cell.key(target, protocol.describe()),
+        kind=cell.kind,
+        label=cell.label,
+        params=cell.params,
+        seed=cell.seed,
+        values=values,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    return Computed(result, arrays)
+
+
+def fitted(cell: Cell, target: Target) -> Recommender:
+    """The model that a cell measures."""
+    if cell.kind == "model":
+        return target.model
+    log = target.split.train
+    if cell.injection is not None:
+        log = log.with_accounts(cell.injection.profiles(log))
+    return fit(cell.recipe or target.recipe, log, cell.seed)
+
+
+def _watched_values(
+    ranking: Ranking, log: InteractionLog, watch: Sequence[int], cutoffs: Sequence[int]
+) -> dict[str, float | None]:
+    """HR@k, NDCG@k and ranks of watched items over the genuine users who lack them (attacks.md section 7).
+
+    An item that every user has consumed has no eligible user and None for every measure.
+    """
+    values: dict[str, float | None] = {}
+    for row, item in enumerate(watch):
+        name = f"target/{log.item_ids[item]}"
+        ranks = ranking.watched[row].astype(np.float64)
+        ranks = ranks[~np.isnan(ranks)]
+        values[f"{name}/eligible"] = float(len(ranks))
+        if not len(ranks):
+            continue
+        for k in cutoffs:
+            inside = ranks <= k
+            values[f"{name}/hr@{k}"] = float(inside.mean())
+            values[f"{name}/ndcg@{k}"] = float((inside / np.log2(1 + ranks)).mean())
+        values[f"{name}/mean_rank"] = float(ranks.mean())
+        values[f"{name}/log2_rank"] = float(np.log2(ranks).mean())
+    return values

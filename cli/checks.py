@@ -1,0 +1,21 @@
+"""The checks there are: one line each, outsiders by the entry-point group `recaudit.checks`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..audit.probe import Probe
+
+
+def check_classes() -> dict[str, type[Probe]]:
+    """Check classes by key."""
+    from importlib.metadata import entry_points
+
+    from ..attacks.experiment import DemotionProbe, PromotionProbe
+    from ..fairness.check import ExposureProbe
+    from ..quality.check import QualityProbe
+
+    own: tuple[type[Probe], ...] = (QualityProbe, ExposureProbe, PromotionProbe, DemotionProbe)
+    others: list[type[Probe]] = [entry.load() for entry in entry_points(group="recaudit.checks")]
+    return {probe.key: probe for probe in (*own, *others)}

@@ -1,0 +1,45 @@
+"""Options that several commands share, so that they look and mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def _debug(ctx: typer.Context, value: bool) -> bool:
+    ctx.find_root().meta["debug"] = value
+    return value
+
+
+Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show tracebacks.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice; the same seed gives the same result.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Workers; one single-threaded worker a core if not given."),
+]
+Checkpoint = Annotated[
+    Path, typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Data file or folder in any known layout, for checkpoints saved without data."
+    ),
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", help="Policy file, as `recaudit init` writes it; the preset if not given."),
+]
+Preset = Annotated[str, typer.Option(help="quick, standard or thorough; used when no policy file is given.")]
+
+
+def open_target(model: Path, data: Path | None) -> Any:
+    """Open a checkpoint, with the data it was trained on if they were left out of it."""
+    from ..datasets.read import read_log
+    from ..recommenders.checkpoint import open_checkpoint
+
+    return open_checkpoint(model, None if data is None else read_log(data))
