@@ -47,9 +47,7 @@ def build_probes(policy: Policy, classes: Mapping[str, type[Probe]], only: Seque
         if not settings.get("enabled", True) or (only and not any(fnmatchcase(key, glob) for glob in only)):
             continue
         try:
-            config = classes[key].config_type.model_validate(
-                {k: v for k, v in settings.items() if k != "enabled"}
-            )
+            config = classes[key].config_type.model_validate({k: v for k, v in settings.items() if k != "enabled"})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in ("checks", key, *first["loc"]))

@@ -17,14 +17,10 @@ def attack(
     data: Annotated[
         Path | None, typer.Option(help="Data file or folder; the embedded MovieTweetings if not given.")
     ] = None,
-    accounts: Annotated[
-        str, typer.Option(help="Attack size: a share of genuine users (1%) or a number.")
-    ] = "1%",
+    accounts: Annotated[str, typer.Option(help="Attack size: a share of genuine users (1%) or a number.")] = "1%",
     profile: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Events per account, target included; the mean genuine profile if not given."
-        ),
+        typer.Option(min=1, help="Events per account, target included; the mean genuine profile if not given."),
     ] = None,
     direction: Annotated[str, typer.Option(help="push or nuke.")] = "push",
     seed: opt.Seed = 0,

@@ -13,9 +13,7 @@ MODELS = ("lightgcn", "sasrec")
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, evidence and reports.")] = Path(
-        "recaudit-demo"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, evidence and reports.")] = Path("recaudit-demo"),
     jobs: opt.Jobs = None,
     seed: opt.Seed = 0,
     quiet: opt.Quiet = False,
@@ -44,9 +42,7 @@ def demo(
             target = open_checkpoint(checkpoint)
         except CheckpointError:
             metrics = train_and_save(checkpoint, Recipe(name, {}), split, seed, overwrite=True, quiet=quiet)
-            typer.echo(
-                f"{name}: trained, test HR@10 {metrics['hr@10']:.3f}, NDCG@20 {metrics['ndcg@20']:.3f}"
-            )
+            typer.echo(f"{name}: trained, test HR@10 {metrics['hr@10']:.3f}, NDCG@20 {metrics['ndcg@20']:.3f}")
             target = open_checkpoint(checkpoint)
         policy, probes, protocol = prepare(None, "quick", seed, [])
         folder = out / name / "audit"

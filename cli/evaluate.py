@@ -36,9 +36,7 @@ def evaluate(
 
     target = opt.open_target(model, data)
     held_out = target.split.test if test is None else _events(test, target.split.train)
-    metrics = measure(
-        target.model, held_out, target.split.history, cutoffs=tuple(sorted(set(cutoffs or [10, 20])))
-    )
+    metrics = measure(target.model, held_out, target.split.history, cutoffs=tuple(sorted(set(cutoffs or [10, 20]))))
     if as_json:
         typer.echo(json.dumps(metrics))
         return

@@ -50,10 +50,7 @@ def list_(
     found = {k: entries for k, entries in catalogue().items() if kind in (None, k)}
     if as_json:
         rows = {
-            k: [
-                {"name": name, "title": entry.title, "reference": reference(entry)}
-                for name, entry in entries.items()
-            ]
+            k: [{"name": name, "title": entry.title, "reference": reference(entry)} for name, entry in entries.items()]
             for k, entries in found.items()
         }
         typer.echo(json.dumps(rows, indent=1))

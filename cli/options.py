@@ -21,14 +21,10 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", min=1, help="Workers; one single-threaded worker a core if not given."),
 ]
-Checkpoint = Annotated[
-    Path, typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it.")
-]
+Checkpoint = Annotated[Path, typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it.")]
 Data = Annotated[
     Path | None,
-    typer.Option(
-        "--data", help="Data file or folder in any known layout, for checkpoints saved without data."
-    ),
+    typer.Option("--data", help="Data file or folder in any known layout, for checkpoints saved without data."),
 ]
 PolicyFile = Annotated[
     Path | None,

@@ -12,9 +12,7 @@ from . import options as opt
 
 def init(
     preset: opt.Preset = "standard",
-    out: Annotated[Path, typer.Option(help="File to write; an existing one is kept.")] = Path(
-        "recaudit.yaml"
-    ),
+    out: Annotated[Path, typer.Option(help="File to write; an existing one is kept.")] = Path("recaudit.yaml"),
     debug: opt.Debug = False,
 ) -> None:
     """Write a policy with a comment for every field: what is checked, with which bounds and why.

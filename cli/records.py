@@ -29,9 +29,7 @@ def read_run(folder: Path) -> AuditRun:
             raise InputError(f"{path}: larger than {LIMIT >> 20} MiB, that is no run record")
         return AuditRun.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}; give the folder that `recaudit run --out` wrote"
-        ) from None
+        raise InputError(f"{path}: {error.strerror}; give the folder that `recaudit run --out` wrote") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"

@@ -69,9 +69,7 @@ def run(
     jobs: opt.Jobs = None,
     backend: Annotated[str, typer.Option(help="joblib's backend: loky, dask or ray.")] = "loky",
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")] = False,
-    exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Report only: a failed gate also exits 0.")
-    ] = False,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Report only: a failed gate also exits 0.")] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of the audit; the policy's if not given.")] = None,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -138,7 +136,7 @@ def plan(
     from ..audit.estimate import estimate
     from ..audit.store import Store
 
-    rules, probes, protocol = prepare(policy, preset, seed, [])
+    _, probes, protocol = prepare(policy, preset, seed, [])
     target = opt.open_target(model, data)
     planned = make_plan(target, probes, protocol, Store(out / "cells"))
     cost = estimate(planned, target, jobs)

@@ -29,9 +29,7 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> list[NDArray[np.str_]]
         raise InputError(f"{path}: lacks column {missing[0]!r}; it has {', '.join(table.columns)}")
     for name in columns:
         if table[name].null_count():
-            raise InputError(
-                f"{path}: column {name} has {table[name].null_count()} empty cells; remove those rows"
-            )
+            raise InputError(f"{path}: column {name} has {table[name].null_count()} empty cells; remove those rows")
     return [table[name].to_numpy().astype(np.str_) for name in columns]
 
 

@@ -23,9 +23,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")],
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Data file or folder in any known layout; the embedded MovieTweetings if not given."
-        ),
+        typer.Option(help="Data file or folder in any known layout; the embedded MovieTweetings if not given."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyper-parameter, key=value (repeatable): --set dim=32.")
@@ -37,14 +35,10 @@ def train(
         ),
     ] = None,
     min_rating: Annotated[float | None, typer.Option(help="Keep only ratings at or above this.")] = None,
-    k_core: Annotated[
-        int, typer.Option(min=0, help="Drop users and items with fewer events, repeatedly.")
-    ] = 0,
+    k_core: Annotated[int, typer.Option(min=0, help="Drop users and items with fewer events, repeatedly.")] = 0,
     epochs: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Exactly so many epochs; early stopping on the validation part if not given."
-        ),
+        typer.Option(min=1, help="Exactly so many epochs; early stopping on the validation part if not given."),
     ] = None,
     user_weights: Annotated[
         Path | None,
@@ -57,9 +51,7 @@ def train(
             help="Store the events in the checkpoint, so that `run` needs no --data.",
         ),
     ] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
     device: Annotated[str, typer.Option(help="torch device: cpu, cuda.")] = "cpu",
     seed: opt.Seed = 0,
     quiet: opt.Quiet = False,
@@ -102,9 +94,7 @@ def split_of(loaded: Any, spec: str | None, seed: int, *, min_rating: float | No
     from ..datasets.split import make_split
 
     if (min_rating is not None or k_core) and loaded.parts:
-        raise InputError(
-            "--min-rating and --k-core would change given train and test parts; filter the files instead"
-        )
+        raise InputError("--min-rating and --k-core would change given train and test parts; filter the files instead")
     log = loaded.log
     if min_rating is not None:
         log = filters.min_rating(log, min_rating)

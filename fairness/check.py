@@ -49,10 +49,7 @@ class ExposureProbe(Probe):
         chosen = [measure for measure in ALL if measure.slug in self.config.measures]
         n_items = target.split.train.n_items
         if MODEL not in results:
-            return [
-                self._evidence(measure, 0, missing="the checkpoint could not be measured")
-                for measure in chosen
-            ]
+            return [self._evidence(measure, 0, missing="the checkpoint could not be measured") for measure in chosen]
         lists = {"model": results.arrays(MODEL)["items"]}
         if POPULARITY in results:
             lists["popularity"] = results.arrays(POPULARITY)["items"]

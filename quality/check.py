@@ -40,9 +40,7 @@ class QualityProbe(Probe):
     def cells(self, target: Target) -> Sequence[Cell]:
         """The checkpoint, and one cell for each reference that the data allow."""
         if not len(target.split.test):
-            raise NotApplicable(
-                "the data have no held-out test events; give --test or a split with a test part"
-            )
+            raise NotApplicable("the data have no held-out test events; give --test or a split with a test part")
         return [MODEL, *self._references(target).values()]
 
     def _references(self, target: Target) -> dict[str, Cell]:
@@ -60,21 +58,13 @@ class QualityProbe(Probe):
         """Reproduction, NDCG@K, and NDCG@K less that of every reference."""
         metric = f"ndcg@{self.config.cutoff}"
         if MODEL not in results:
-            return [
-                self._evidence(
-                    metric, "Utility of the checkpoint", missing="the checkpoint could not be measured"
-                )
-            ]
+            return [self._evidence(metric, "Utility of the checkpoint", missing="the checkpoint could not be measured")]
         arrays = {"model": results.arrays(MODEL)}
         cells = {name: cell for name, cell in self._references(target).items() if cell in results}
         arrays |= {name: results.arrays(cell) for name, cell in cells.items()}
         if metric not in arrays["model"]:
             known = ", ".join(key for key in arrays["model"] if key.startswith("ndcg@"))
-            return [
-                self._evidence(
-                    metric, "Utility of the checkpoint", missing=f"the policy measures {known} only"
-                )
-            ]
+            return [self._evidence(metric, "Utility of the checkpoint", missing=f"the policy measures {known} only")]
         per_user = {name: a[metric] for name, a in arrays.items()}
         means = {name: float(values.mean()) for name, values in per_user.items()}
         own, key = per_user["model"], results[MODEL].key
@@ -113,14 +103,10 @@ class QualityProbe(Probe):
     def _reproduction(self, target: Target, results: Results) -> list[Evidence]:
         now = results[MODEL].values
         shared = [name for name in target.stored_metrics if now.get(name) is not None]
-        title = (
-            "Largest difference between a metric stored in the checkpoint and the same metric computed now"
-        )
+        title = "Largest difference between a metric stored in the checkpoint and the same metric computed now"
         if not shared:
             return [
-                self._evidence(
-                    "reproduction", title, missing="the checkpoint stores no metric that is measured here"
-                )
+                self._evidence("reproduction", title, missing="the checkpoint stores no metric that is measured here")
             ]
         pairs = {name: (target.stored_metrics[name], float(now[name] or 0.0)) for name in shared}
         evidence = self._evidence(
@@ -135,9 +121,7 @@ class QualityProbe(Probe):
             },
             cells=[results[MODEL].key],
         )
-        return [
-            evidence.model_copy(update={"worse": "higher", "unit": "absolute difference of a metric in 0..1"})
-        ]
+        return [evidence.model_copy(update={"worse": "higher", "unit": "absolute difference of a metric in 0..1"})]
 
     def _evidence(self, name: str, title: str, **values: Any) -> Evidence:
         return Evidence(
