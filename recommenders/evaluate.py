@@ -1,0 +1,91 @@
+"""Full-ranking evaluation of a recommender on held-out events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..datasets.errors import InputError
+from ..datasets.log import Int64, InteractionLog
+from .base import Recommender
+from .metrics import Float64, coverage, measure
+from .ranking import rank
+
+
+@dataclass(frozen=True, eq=False)
+class UserMetrics:
+    """Accuracy per user.
+
+    Attributes:
+        users: int64 [V], the users with held-out items.
+        values: by name ("ndcg@20") float64 [V].
+        coverage: by name ("coverage@20") the share of the catalogue in these users' lists.
+    """
+
+    users: Int64
+    values: dict[str, Float64]
+    coverage: dict[str, float]
+
+    def means(self) -> dict[str, float]:
+        """The mean over users of each value, and the coverage."""
+        return {name: float(value.mean()) for name, value in self.values.items()} | self.coverage
+
+
+def per_user(
+    recommender: Recommender,
+    held_out: InteractionLog,
+    history: InteractionLog,
+    cutoffs: Sequence[int] = (10, 20),
+    *,
+    mask: InteractionLog | None = None,
+    n_users: int | None = None,
+) -> UserMetrics:
+    """Rank the whole catalogue for every user with held-out items and measure the lists.
+
+    Held-out items that the user has already consumed cannot be listed and do not count; a user left without
+    any is left out.
+
+    Args:
+        recommender: the fitted model.
+        held_out: test (or validation) events.
+        history: what the model may read, and what is masked: usually train and validation events.
+        cutoffs: list lengths.
+        mask: consumed items if not those of `history`; an empty log masks nothing (for sequence models that
+            may recommend an item again).
+        n_users: number of genuine users; injected accounts behind them are left out.
+
+    Raises:
+        InputError: no user has a held-out item, or the logs do not fit the model.
+    """
+    mask = history if mask is None else mask
+    if held_out.n_items != mask.n_items:
+        raise InputError(f"the held-out events have {held_out.n_items:,} items, the history {mask.n_items:,}")
+    if not cutoffs or min(cutoffs) < 1:
+        raise InputError(f"cut-offs must be at least 1, got {list(cutoffs)}")
+    common = min(held_out.n_users, mask.n_users)
+    limit = common if n_users is None else min(common, n_users)
+    relevant = held_out.matrix()[:limit]
+    relevant = (relevant - relevant.multiply(mask.matrix()[:limit])).tocsr()
+    relevant.eliminate_zeros()
+    users = np.flatnonzero(np.diff(relevant.indptr))
+    if not len(users):
+        raise InputError("no user has a held-out item that is not in the history already")
+    slate = rank(recommender, users, history, max(cutoffs), mask=mask).slate
+    _, values = measure(slate.items, relevant[users], cutoffs)
+    shares = {f"coverage@{k}": coverage(slate.items, held_out.n_items, k) for k in cutoffs}
+    return UserMetrics(users, values, shares)
+
+
+def evaluate(
+    recommender: Recommender,
+    held_out: InteractionLog,
+    history: InteractionLog,
+    cutoffs: Sequence[int] = (10, 20),
+    *,
+    mask: InteractionLog | None = None,
+    n_users: int | None = None,
+) -> dict[str, float]:
+    """Means of `per_user` over users: "recall@10", "ndcg@10", "hr@10", "mrr@10", "precision@10", "coverage@10"."""
+    return per_user(recommender, held_out, history, cutoffs, mask=mask, n_users=n_users).means()
