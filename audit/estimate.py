@@ -35,9 +35,7 @@ class Cost:
         when = "unknown time (the checkpoint does not say how long it trained)"
         if self.seconds is not None:
             when = (
-                f"about {max(1, round(self.seconds / 60))} min"
-                if self.seconds > 90
-                else f"about {self.seconds:.0f} s"
+                f"about {max(1, round(self.seconds / 60))} min" if self.seconds > 90 else f"about {self.seconds:.0f} s"
             )
         return (
             f"{self.cells} cells, {self.missing} to compute: {when} on {self.workers} workers, "

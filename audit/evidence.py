@@ -51,9 +51,7 @@ class Unit(Record):
 class Evidence(Record):
     """One estimate with what is needed to judge it at any confidence level."""
 
-    id: str = Field(
-        description="stable, dotted: check.subject.measure, e.g. promotion.bandwagon.1%.cold.hr@20"
-    )
+    id: str = Field(description="stable, dotted: check.subject.measure, e.g. promotion.bandwagon.1%.cold.hr@20")
     check: str
     title: str = Field(description="one plain sentence fragment a non-specialist understands")
     measure: str = Field(description="field's name of the measure, e.g. hr@20 or log2_rank_shift")
@@ -99,9 +97,7 @@ class Finding(Record):
     unit: str
     estimate: float | None
     interval: tuple[float, float] | None
-    confidence: float = Field(
-        description="of the interval; above the policy's level where corrected for many"
-    )
+    confidence: float = Field(description="of the interval; above the policy's level where corrected for many")
     bound: float | None
     direction: Worse = Field(description="which side of the bound is worse")
     n: int
@@ -145,9 +141,7 @@ class AuditRun(Record):
     environment: dict[str, str]
     started: str = Field(description="ISO 8601, UTC")
     seconds: float
-    evidence_digest: str = Field(
-        description="SHA-256 over cells' values and evidence; equal for equal results"
-    )
+    evidence_digest: str = Field(description="SHA-256 over cells' values and evidence; equal for equal results")
     findings: list[Finding]
     evidence: list[Evidence]
     cells: list[CellResult]

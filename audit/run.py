@@ -24,6 +24,7 @@ from .evidence import AuditRun, CellResult, Evidence, TargetCard
 from .policy import Policy
 from .probe import Probe
 from .store import Store, write_atomically
+from .tables import parquet
 from .verdict import conclude, judge
 
 LIBRARIES = ("torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "pandas", "polars")
@@ -106,6 +107,7 @@ def audit(
         titles=_titles(target, plan),
         **(header | {"target": _card(target, _reproduced(evidence))}),
     )
+    write_atomically(out / "evidence.parquet", parquet(evidence))
     _write(out, run)
     return run
 
