@@ -62,7 +62,7 @@ def hit_rate(hits: Hits, n_relevant: NDArray[np.int64], k: int) -> Float64:
 
     Shapes: hits bool [U, K] -> float64 [U].
     """
-    return hits[:, :k].any(axis=1).astype(np.float64)
+    return np.asarray(hits[:, :k].any(axis=1), np.float64)
 
 
 def mrr(hits: Hits, n_relevant: NDArray[np.int64], k: int) -> Float64:
