@@ -1,0 +1,254 @@
+"""What MF, LightGCN and SimGCL share: two embedding tables, a ranking loss on pairs, dot-product scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch.nn import functional
+
+from ..datasets.log import Float32, InteractionLog
+from ..datasets.seeding import rng as seeded
+from ..datasets.split import Split
+from .base import ModelConfig, Report
+from .losses import bpr, sampled_softmax, squared_norm
+from .sampling import Positives, blocks, collisions
+from .trainer import Schedule, open_device, train, validation
+
+
+class PairwiseConfig(ModelConfig):
+    """Hyper-parameters of the models trained on (user, item) pairs."""
+
+    dim: int = Field(64, ge=1, le=4096, description="length of the embeddings")
+    loss: Literal["sampled_softmax", "bpr"] = Field(
+        "sampled_softmax",
+        description="sampled_softmax: cosine scores against shared negatives drawn by popularity; "
+        "bpr: dot-product scores against one uniform unseen item",
+    )
+    temperature: float = Field(0.1, ge=0.025, description="of sampled_softmax (below 0.025 float32 underflows)")
+    negatives: int = Field(1024, ge=1, description="shared negatives a step, of sampled_softmax")
+    l2: float = Field(1e-4, ge=0, description="of bpr: weight of half the squared norm of a pair's base vectors")
+    learning_rate: float = Field(5e-3, gt=0, description="Adam's")
+    decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate after every epoch")
+    batch_size: int = Field(16384, ge=1, description="positive pairs a step, at most")
+    min_steps: int = Field(1, ge=1)
+    max_epochs: int = Field(200, ge=1, description="epochs at most")
+    patience: int = Field(20, ge=1, description="stop when the best epoch is so many epochs old")
+    every: int = Field(1, ge=1, description="validate each so many epochs")
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatch:
+    """Indices of one step.
+
+    Attributes:
+        user: int64 [B].
+        positive: int64 [B], items.
+        negative: int64 [B] for bpr, [N] shared for sampled_softmax.
+        hits: int64 [2, n], (pair, negative) where a shared negative is the pair's own positive; or None.
+        weight: float32 [B] or None.
+    """
+
+    user: torch.Tensor
+    positive: torch.Tensor
+    negative: torch.Tensor
+    hits: torch.Tensor | None
+    weight: torch.Tensor | None
+
+
+class Encoder(Protocol):
+    """From base tables, users above items [U + I, d], to the vectors that are scored."""
+
+    def final(self, base: torch.Tensor) -> torch.Tensor:
+        """Vectors to score with, float [U + I, d]."""
+        ...
+
+    def training(
+        self, base: torch.Tensor, batch: PairBatch, rng: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """`final`, and a term to add to the loss or None."""
+        ...
+
+
+class PairTraining:
+    """Base tables under training (a `Trainable`)."""
+
+    def __init__(
+        self,
+        config: PairwiseConfig,
+        pairs: Positives,
+        encoder: Encoder,
+        seed: int,
+        device: torch.device,
+        keep: Callable[[torch.Tensor, torch.Tensor], None],
+    ) -> None:
+        """Draw the first tables; `keep(base, final)` takes the fitted ones at every refresh."""
+        self.config = config
+        self.pairs = pairs
+        self.encoder = encoder
+        self.device = device
+        # A stream for each table, users row by row: injected users behind the genuine ones change neither the
+        # genuine users' nor the items' first vectors (common random numbers).
+        start = [
+            seeded(seed, "init", name).standard_normal((rows, config.dim), np.float32)
+            for name, rows in (("user", pairs.n_users), ("item", pairs.n_items))
+        ]
+        self.base = torch.nn.Parameter(torch.from_numpy(np.concatenate(start) * np.float32(0.1)).to(device))
+        self.keep = keep
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """The base table, float32 [U + I, d]."""
+        return [self.base]
+
+    def batches(self, rng: np.random.Generator) -> Iterator[PairBatch]:
+        """All pairs in random order, with their negatives."""
+        pairs, config = self.pairs, self.config
+        by_order, by_negative = rng.spawn(2)
+        cuts = list(blocks(pairs.order(by_order), min(config.batch_size, -(-len(pairs) // config.min_steps))))
+        if config.loss == "bpr":
+            unseen = pairs.unseen(by_negative, pairs.user)
+            negatives = [unseen[rows] for rows in cuts]
+        else:
+            negatives = list(pairs.popular(by_negative, (len(cuts), config.negatives)))
+        for rows, negative in zip(cuts, negatives, strict=True):
+            item = pairs.item[rows]
+            yield PairBatch(
+                self._put(pairs.user[rows]),
+                self._put(item),
+                self._put(negative),
+                None if config.loss == "bpr" else self._put(collisions(item, negative)),
+                None if pairs.weight is None else self._put(pairs.weight[rows]),
+            )
+
+    def _put(self, array: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def loss(self, batch: PairBatch, rng: torch.Generator) -> torch.Tensor:
+        """The configured loss, and the encoder's own term."""
+        config, shift = self.config, self.pairs.n_users
+        final, extra = self.encoder.training(self.base, batch, rng)
+        rows = torch.cat([batch.user, batch.positive + shift, batch.negative + shift])
+        sizes = [len(batch.user), len(batch.positive), len(batch.negative)]
+        user, positive, negative = torch.split(functional.embedding(rows, final), sizes)
+        if config.loss == "bpr":
+            value = bpr(user, positive, negative, batch.weight)
+            if config.l2:
+                parts = torch.split(functional.embedding(rows, self.base), sizes)
+                value = value + config.l2 * squared_norm(parts, batch.weight)
+        else:
+            value = sampled_softmax(user, positive, negative, config.temperature, batch.weight, batch.hits)
+        return value if extra is None else value + extra
+
+    def refresh(self) -> None:
+        """Hand over the tables as they are now."""
+        base = self.base.detach()
+        self.keep(base, self.encoder.final(base))
+
+
+class PairwiseModel:
+    """Base of the models with a user and an item vector; a subclass gives the encoder.
+
+    `state` holds the final vectors as they come out of the encoder ("user", "item") and, where they differ, the
+    base tables they were propagated from ("user_base", "item_base"), which white-box attacks and unlearning start
+    from. Scores are what the loss trained: cosines after sampled_softmax, dot products after bpr.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    family: ClassVar[str]
+    reference: ClassVar[str]
+    config_type: ClassVar[type[ModelConfig]]
+    keeps_base: ClassVar[bool] = True
+
+    def __init__(self, config: PairwiseConfig) -> None:
+        """Store the config; compute nothing."""
+        self.config = config
+        self.n_users = 0
+        self.n_items = 0
+        self.epochs: int | None = None
+        self._state: dict[str, torch.Tensor] = {}
+        self._vectors: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def encoder(self, pairs: Positives, device: torch.device) -> Encoder:
+        """What turns base tables into final vectors, for these training pairs."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        log: InteractionLog,
+        seed: int,
+        *,
+        valid: Split | None = None,
+        weights: NDArray[np.float32] | None = None,
+        epochs: int | None = None,
+        report: Report | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """See `Model.fit`; raises DataError if no pair is left to train on."""
+        config = self.config
+        place = open_device(device)
+        pairs = Positives.of(log, weights)
+        self.n_users, self.n_items = log.n_users, log.n_items
+        schedule = Schedule(config.learning_rate, config.max_epochs, config.patience, config.every, config.decay)
+        training = PairTraining(config, pairs, self.encoder(pairs, place), seed, place, self._take)
+        self.epochs = train(
+            training,
+            schedule,
+            seed,
+            validate=validation(self, valid),
+            epochs=epochs,
+            report=report,
+            device=device,
+        )
+
+    def _take(self, base: torch.Tensor, final: torch.Tensor) -> None:
+        """Make these tables the fitted state."""
+        tables = {"user": final[: self.n_users], "item": final[self.n_users :]}
+        if self.keeps_base:
+            tables |= {"user_base": base[: self.n_users], "item_base": base[self.n_users :]}
+        self._state = {name: table.detach().cpu().clone() for name, table in tables.items()}
+        self._vectors = None
+
+    def embeddings(self) -> tuple[Float32, Float32]:
+        """Vectors whose dot product is the score: user float32 [U, d], item float32 [I, d]."""
+        user, item = self._scored()
+        return user.numpy(), item.numpy()
+
+    def scores(self, users: NDArray[np.int64], history: InteractionLog) -> Float32:
+        """See Recommender; the history is not read."""
+        user, item = self._scored()
+        block: Float32 = (user[torch.from_numpy(np.asarray(users, np.int64))] @ item.T).numpy()
+        return block
+
+    def _scored(self) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._vectors is None:
+            user, item = self._state["user"], self._state["item"]
+            if self.config.loss == "sampled_softmax":
+                user, item = functional.normalize(user, dim=-1), functional.normalize(item, dim=-1)
+            self._vectors = user, item
+        return self._vectors
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The fitted tensors, CPU, contiguous."""
+        return dict(self._state)
+
+    def load(self, state: Mapping[str, torch.Tensor], n_users: int, n_items: int) -> None:
+        """Take fitted tensors."""
+        self.n_users, self.n_items = n_users, n_items
+        self._state = {name: state[name].contiguous() for name in self.shapes(n_users, n_items)}
+        self._vectors = None
+
+    def shapes(self, n_users: int, n_items: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Name, shape and dtype of every tensor of `state` at this size."""
+        dim = self.config.dim
+        names = ("", "_base") if self.keeps_base else ("",)
+        return {
+            side + name: ((rows, dim), torch.float32)
+            for name in names
+            for side, rows in (("user", n_users), ("item", n_items))
+        }

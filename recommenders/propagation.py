@@ -1,0 +1,138 @@
+"""Graph propagation at the price of the bare sparse product, forward and backward.
+
+The normalised adjacency is symmetric, so the gradient of a product with it is the same product again; autograd
+would transpose the matrix anew in every step.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch_geometric.nn import LGConv
+
+from .sampling import Positives
+
+
+def adjacency(pairs: Positives, device: torch.device | str = "cpu") -> torch.Tensor:
+    """The symmetrically normalised bipartite adjacency, users first.
+
+    Entry (u, U + i) is 1 / sqrt(deg(u) deg(i)) where u interacted with i; nodes without edges have empty rows.
+
+    Shapes: P pairs -> torch CSR float32 [U + I, U + I] with 2P entries.
+
+    Reference: He et al. 2020, LightGCN, equations 7 and 8.
+    """
+    nodes = pairs.n_users + pairs.n_items
+    item = pairs.item + pairs.n_users
+    degree = np.bincount(np.concatenate([pairs.user, item]), minlength=nodes)
+    value = (1.0 / np.sqrt(degree[pairs.user] * degree[item].astype(np.float64))).astype(np.float32)
+    matrix = sparse.csr_matrix(
+        (
+            np.concatenate([value, value]),
+            (np.concatenate([pairs.user, item]), np.concatenate([item, pairs.user])),
+        ),
+        shape=(nodes, nodes),
+    )
+    index = np.int32 if matrix.nnz < np.iinfo(np.int32).max else np.int64
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(matrix.indptr.astype(index)),
+        torch.from_numpy(matrix.indices.astype(index)),
+        torch.from_numpy(matrix.data),
+        size=(nodes, nodes),
+        device=device,
+        check_invariants=False,
+    )
+
+
+def propagate(graph: torch.Tensor, base: torch.Tensor, layers: int, *, first: bool = True) -> torch.Tensor:
+    """The mean of the embeddings of all layers, differentiable in `base`.
+
+    Args:
+        graph: what `adjacency` gives, float32 CSR [n, n].
+        base: layer 0, float32 [n, d].
+        layers: L, the number of propagations.
+        first: whether layer 0 counts in the mean: layers 0..L (LightGCN) or 1..L (SimGCL).
+    """
+    result: torch.Tensor = _Views.apply(graph, base, layers, first, 0.0, None)[0]  # type: ignore[no-untyped-call]
+    return result
+
+
+def perturbed(
+    graph: torch.Tensor, base: torch.Tensor, layers: int, strength: float, rng: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The mean of layers 1..L, and twice the same with noise of a fixed length added after every layer.
+
+    The noise of a node is a random direction within the orthant of its embedding, `strength` long. It does not
+    depend on the base smoothly, so all three have the same Jacobian and share one backward propagation.
+
+    Reference: Yu et al. 2022, Are Graph Augmentations Necessary? (SimGCL), equations 7 to 9.
+    """
+    views: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = _Views.apply(  # type: ignore[no-untyped-call]
+        graph, base, layers, False, strength, rng
+    )
+    return views
+
+
+@cache
+def _product() -> LGConv:
+    """torch-geometric's LightGCN layer; the adjacency comes normalised."""
+    return LGConv(normalize=False)
+
+
+def _mean_of_layers(graph: torch.Tensor, base: torch.Tensor, layers: int, first: bool) -> torch.Tensor:
+    """(x + A x + ... + A^L x) / (L + 1), or (A x + ... + A^L x) / L, by Horner's rule."""
+    product = _product()
+    total = base
+    for layer in range(layers):
+        total = product(total, graph)
+        if first or layer < layers - 1:
+            total += base
+    return total / (layers + first) if first or layers > 1 else total
+
+
+def _noisy_mean(
+    graph: torch.Tensor, base: torch.Tensor, layers: int, strength: float, rng: torch.Generator
+) -> torch.Tensor:
+    product = _product()
+    now = base
+    total = torch.zeros_like(base)
+    for _ in range(layers):
+        now = product(now, graph)
+        noise = torch.rand(now.shape, generator=rng, device=now.device)
+        length = noise.norm(dim=-1, keepdim=True).clamp_min_(1e-12)
+        now += noise.div_(length).mul_(now.sign()).mul_(strength)
+        total += now
+    return total.div_(layers)
+
+
+class _Views(torch.autograd.Function):
+    """Mean of layers, alone or with two noisy copies; the backward is the same mean of layers."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        graph: torch.Tensor,
+        base: torch.Tensor,
+        layers: int,
+        first: bool,
+        strength: float,
+        rng: torch.Generator | None,
+    ) -> tuple[torch.Tensor, ...]:
+        ctx.save_for_backward(graph)
+        ctx.shape = layers, first
+        clean = _mean_of_layers(graph, base, layers, first)
+        if rng is None:
+            return (clean,)
+        return (clean, *(_noisy_mean(graph, base, layers, strength, rng) for _ in range(2)))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (graph,) = ctx.saved_tensors
+        total = gradients[0]
+        for gradient in gradients[1:]:
+            total = total + gradient
+        return None, _mean_of_layers(graph, total.contiguous(), *ctx.shape), None, None, None, None
