@@ -145,10 +145,9 @@ class InteractionLog:
 
     def take(self, rows: NDArray[np.bool_] | Int64) -> InteractionLog:
         """The log with only these events (mask [E] or indices), same users and items."""
-        pick = lambda column: None if column is None else column[rows]  # noqa: E731
-        return replace(
-            self, user=self.user[rows], item=self.item[rows], value=pick(self.value), time=pick(self.time)
-        )
+        value = None if self.value is None else self.value[rows]
+        time = None if self.time is None else self.time[rows]
+        return replace(self, user=self.user[rows], item=self.item[rows], value=value, time=time)
 
     def plus(self, other: InteractionLog) -> InteractionLog:
         """Events of both logs, which must share users and items."""
