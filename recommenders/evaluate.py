@@ -10,6 +10,7 @@ import numpy as np
 from ..datasets.errors import InputError
 from ..datasets.log import Int64, InteractionLog
 from .base import Recommender
+from .consumed import consumed
 from .metrics import Float64, coverage, measure
 from .ranking import rank
 
@@ -67,7 +68,7 @@ def per_user(
     common = min(held_out.n_users, mask.n_users)
     limit = common if n_users is None else min(common, n_users)
     relevant = held_out.matrix()[:limit]
-    relevant = (relevant - relevant.multiply(mask.matrix()[:limit])).tocsr()
+    relevant = (relevant - relevant.multiply(consumed(mask)[:limit])).tocsr()
     relevant.eliminate_zeros()
     users = np.flatnonzero(np.diff(relevant.indptr))
     if not len(users):

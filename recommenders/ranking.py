@@ -13,6 +13,7 @@ from scipy import sparse
 from ..datasets.errors import InputError, RecauditError
 from ..datasets.log import Float32, Int32, Int64, InteractionLog
 from .base import Recommender
+from .consumed import consumed
 
 _EMPTY = np.iinfo(np.int64).min
 _LARGEST = float(np.finfo(np.float32).max)
@@ -84,7 +85,7 @@ def rank(
     if users is None:
         users = np.arange(min(recommender.n_users, mask.n_users) if n_users is None else n_users)
     _check(recommender, users, history, mask, watch, k)
-    consumed = mask.matrix()
+    masked = consumed(mask)
     source = _source(recommender, history)
 
     items = np.full((len(users), k), -1, np.int32)
@@ -93,7 +94,7 @@ def rank(
     buffer = torch.empty(2 * user_block * min(item_tile, recommender.n_items))
     for first in range(0, len(users), user_block):
         rows = slice(first, min(first + user_block, len(users)))
-        block = _Block(source(users[rows]), consumed[users[rows]], item_tile, buffer)
+        block = _Block(source(users[rows]), masked[users[rows]], item_tile, buffer)
         items[rows], scores[rows], watched[:, rows] = block.ranked(k, watch)
     return Ranking(users, Slate(items, scores), watched)
 
@@ -230,6 +231,17 @@ class _Block:
                 kept[start] = self.tile(start).clone()
             row[:] = kept[start][:, item - start]
         return kept, own
+
+
+def top_k(scores: Float32, k: int) -> tuple[Int32, Float32]:
+    """The k best cells of each row, lower index first among equal scores; cells at -inf are none.
+
+    Shapes: scores float32 [B, I], no NaN -> int32 [B, k] (-1 for none), float32 [B, k] (-inf for none).
+    """
+    best = np.full((len(scores), k), _EMPTY, np.int64)
+    if k and scores.shape[1]:
+        best, _ = _merge(best, np.full(len(scores), -np.inf, np.float32), scores, 0)
+    return _unpack(np.sort(best, axis=1)[:, ::-1])
 
 
 def _merge(best: Int64, floor: Float32, tile: Float32, start: int) -> tuple[Int64, Float32]:
