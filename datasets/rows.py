@@ -98,16 +98,16 @@ def assemble(raw: Raw) -> tuple[InteractionLog, dict[str, InteractionLog]]:
     events = raw.events
     if events.height == 0:
         raise DataError(f"{raw.sources[0].path}: holds no events")
-    user_ids, user = _encode(events["user"])
-    item_ids, item = _encode(events["item"])
-    columns = {"user": _check_ids(user_ids, user), "item": _check_ids(item_ids, item)}
+    distinct_users, user = _encode(events["user"])
+    distinct_items, item = _encode(events["item"])
+    columns = {"user": _check_ids(distinct_users, user), "item": _check_ids(distinct_items, item)}
     if "rating" in events.columns:
         columns["rating"] = _ratings(events["rating"])
     if "time" in events.columns:
         columns["time"] = _times(events["time"])
     keep = _keep(raw, columns)
-    users, user_ids = _renumber(user[keep], user_ids)
-    items, item_ids = _renumber(item[keep], item_ids)
+    users, user_ids = _renumber(user[keep], distinct_users)
+    items, item_ids = _renumber(item[keep], distinct_items)
     value = columns["rating"].values[keep].astype(np.float32) if "rating" in columns else None
     time = _seconds(columns["time"].values[keep].astype(np.int64), raw) if "time" in columns else None
     log = InteractionLog(
@@ -119,29 +119,26 @@ def assemble(raw: Raw) -> tuple[InteractionLog, dict[str, InteractionLog]]:
     return log, parts
 
 
-def _encode(ids: pl.Series) -> tuple[Text, Int32]:
+def _encode(ids: pl.Series) -> tuple[pl.Series, Int32]:
     """Distinct ids by first appearance, and each row's number (-1: missing)."""
     if ids.dtype != pl.String:
         ids = ids.cast(pl.String)
     distinct = ids.unique(maintain_order=True).drop_nulls()
     numbers = np.arange(len(distinct), dtype=np.int32)
     if len(distinct) == 0:
-        return np.empty(0, np.str_), np.full(len(ids), -1, np.int32)
+        return distinct, np.full(len(ids), -1, np.int32)
     codes = ids.replace_strict(distinct, numbers, default=-1, return_dtype=pl.Int32).fill_null(-1)
-    too_long = distinct.str.len_chars() > MAX_ID
-    if too_long.any():  # never make the whole column as wide as one hostile id
-        distinct = pl.select(pl.when(too_long).then(pl.lit("\n")).otherwise(distinct)).to_series()
-    return np.array(distinct.to_list(), np.str_), codes.to_numpy().astype(np.int32, copy=False)
+    return distinct, codes.to_numpy().astype(np.int32, copy=False)
 
 
-def _check_ids(ids: Text, codes: Int32) -> _Column:
+def _check_ids(distinct: pl.Series, codes: Int32) -> _Column:
     """Missing ids, "nan", and ids no file can mean: line breaks, NUL, more than 256 characters."""
-    series = pl.Series(ids.tolist(), dtype=pl.String)
-    odd = (series.str.contains("[\r\n\0]") | series.is_in(["", "nan", "NaN"])).to_numpy()
+    broken = distinct.str.contains("[\r\n\x00]") | (distinct.str.len_chars() > MAX_ID)
+    odd = (broken | distinct.is_in(["", "nan", "NaN"])).to_numpy()
     bad = codes < 0
     if odd.any():
         bad |= np.append(odd, False)[codes]
-    return _Column(codes, bad, "is no id (missing, with a line break, or too long)")
+    return _Column(codes, bad, "is no id (missing, too long, or with a line break or NUL)")
 
 
 def _ratings(column: pl.Series) -> _Column:
@@ -218,12 +215,11 @@ def _keep(raw: Raw, columns: dict[str, _Column]) -> NDArray[np.bool_]:
     return ~bad
 
 
-def _renumber(codes: Int32, ids: Text) -> tuple[Int32, Text]:
-    """Close the gaps that left-out rows leave, keeping the order."""
-    used = np.bincount(codes, minlength=len(ids)) > 0
-    if used.all():
-        return codes, ids
-    return (np.cumsum(used, dtype=np.int32) - 1)[codes].astype(np.int32), ids[used]
+def _renumber(codes: Int32, distinct: pl.Series) -> tuple[Int32, Text]:
+    """Close the gaps that left-out rows leave, keeping the order; ids as fixed-width text."""
+    used = np.bincount(codes, minlength=len(distinct)) > 0
+    ids = np.array(distinct.filter(pl.Series(used)).to_list(), np.str_)
+    return (codes if used.all() else (np.cumsum(used, dtype=np.int32) - np.int32(1))[codes]), ids
 
 
 def _seconds(time: Int64, raw: Raw) -> Int64:

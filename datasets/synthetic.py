@@ -157,7 +157,7 @@ def _lengths(draw: np.random.Generator, users: int, items: int, events: int) -> 
     """Events per user, int64 [U]: log-normal, at least 3, at most 0.9 I, summing to exactly `events`."""
     most = max(3, int(0.9 * items))
     raw = draw.lognormal(0, 0.8, users)
-    lengths = np.clip(np.round(raw / raw.sum() * events).astype(np.int64), 3, most)
+    lengths: Int64 = np.clip(np.round(raw / raw.sum() * events).astype(np.int64), 3, most)
     while (missing := events - int(lengths.sum())) != 0:
         movable = np.flatnonzero(lengths < most if missing > 0 else lengths > 3)
         moved = draw.permutation(movable)[: abs(missing)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import polars as pl
@@ -91,9 +92,11 @@ def _lines(place: Place, path: Path) -> tuple[str, ...]:
 def _separator(lines: tuple[str, ...]) -> str | None:
     """The separator under which the first lines have the same number of fields, two at least."""
     sample = lines[:50]
+    if sample and sample[0].lstrip()[:1] in ("{", "["):
+        return None  # JSON
     best: tuple[float, int, str] | None = None
     for separator in _SEPARATORS:
-        widths = [len(split_line(line, separator)) for line in sample]
+        widths = _widths(sample, separator)
         if not widths or widths[0] < 2 or (separator == " " and widths[0] > 8):
             continue
         agree = sum(width == widths[0] for width in widths) / len(widths)
@@ -103,6 +106,16 @@ def _separator(lines: tuple[str, ...]) -> str | None:
     if best is None:
         return None
     return "::" if best[2] == "::" or all("::" in line for line in sample) else best[2]
+
+
+def _widths(lines: tuple[str, ...], separator: str) -> list[int]:
+    """The number of fields of each record; a record with quoted line breaks spans lines."""
+    if len(separator) > 1 or not any('"' in line for line in lines):
+        return [len(line.split(separator)) for line in lines]
+    try:
+        return [len(row) for row in csv.reader([line + "\n" for line in lines], delimiter=separator)]
+    except csv.Error:
+        return []
 
 
 def _has_header(fields: list[str]) -> bool:
@@ -157,7 +170,7 @@ def _read_events(place: Place, files: list[tuple[Path, str | None]], wanted: Col
         if sheet is not None:
             notes += sheet.notes
         sources.append(Source(path, frame.height) if sheet is None else source_of(sheet))
-        events = frame.select([_as_text(frame, name).alias(role) if role in ("user", "item", "split")
+        events = frame.select([_as_text(path, frame, name).alias(role) if role in ("user", "item", "split")
                                else pl.col(name).alias(role) for role, name in roles.items()])  # fmt: skip
         if part:
             events = events.with_columns(pl.lit(part).alias("split"))
@@ -183,11 +196,11 @@ def _read_events(place: Place, files: list[tuple[Path, str | None]], wanted: Col
     return Raw(f"{'; '.join(kinds)}", events, sources, roles, dated=dated, notes=notes)
 
 
-def _as_text(frame: pl.DataFrame, name: str) -> pl.Expr:
+def _as_text(path: Path, frame: pl.DataFrame, name: str) -> pl.Expr:
     """Ids as text; whole numbers that a missing value has turned into decimals lose their .0."""
     kind = frame.schema[name]
     if kind.is_nested():
-        raise DataError(f"column {name!r} holds lists; a log has one event a row: explode it first")
+        raise DataError(f"{path}: column {name!r} holds lists; a log has one event a row: explode it first")
     column = pl.col(name)
     if kind.is_float():
         whole = frame.select((column.is_null() | column.is_nan() | (column.floor() == column)).all()).item()
@@ -221,7 +234,7 @@ def _side(place: Place, stems: str, role: str, raw: Raw, used: set[str]) -> pl.D
         return None
     used.add(path.name)
     lists = [name for name, kind in frame.schema.items() if kind == pl.List(pl.String)]
-    table = frame.with_columns(_as_text(frame, key).alias(key), *(pl.col(name).list.join("|") for name in lists))
+    table = frame.with_columns(_as_text(path, frame, key).alias(key), *(pl.col(name).list.join("|") for name in lists))
     table = table.rename({"id": "id_"} if key != "id" and "id" in table.columns else {}).rename({key: "id"})
     raw.notes.append(f"{role}s: {table.width - 1} columns from {path.name}")
     return standard(table) if role == "item" else table

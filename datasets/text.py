@@ -65,14 +65,14 @@ def read(place: Place, wanted: Columns) -> Raw:
 
 
 def _files(place: Place) -> dict[Path, str | None]:
-    """The files that hold whole numbers only, with the part each is."""
+    """The files whose lines are whole numbers, but for a few damaged ones, with the part each is."""
     parts: dict[Path, str | None] = {}
     for path in place.files.values():
         part = part_of(path.name.removesuffix(".gz").removesuffix(".txt"))
         if place.is_folder and part is None:
             continue
         lines = place.first_lines(path)
-        if lines and all(_NUMBERS.fullmatch(line) for line in lines):
+        if lines and sum(bool(_NUMBERS.fullmatch(line)) for line in lines) >= 0.95 * len(lines):
             parts[path] = part if place.is_folder else None
     return parts
 
