@@ -68,7 +68,7 @@ class EASE:
         if need > self.config.memory_gb:
             raise DataError(
                 f"EASE needs {need:.1f} GB for two {log.n_items:,} x {log.n_items:,} item matrices, "
-                f"memory_gb allows {self.config.memory_gb:g}; raise it, or use ials or item_knn"
+                f"memory_gb allows {self.config.memory_gb:g}; raise it, or use ials or itemknn"
             )
         gram = torch.empty(log.n_items, log.n_items)
         for rows, values in cooccurrence(Positives.of(log, weights)):

@@ -38,7 +38,7 @@ class ItemKNN:
         as in Ferrari Dacrema, Cremonesi and Jannach 2019, RecSys, section 3.2 (ItemKNN).
     """
 
-    name: ClassVar[str] = "item_knn"
+    name: ClassVar[str] = "itemknn"
     title: ClassVar[str] = "Item-based neighbours"
     family: ClassVar[str] = "neighbour"
     reference: ClassVar[str] = "Deshpande and Karypis 2004, ACM TOIS 22(1)"
@@ -118,7 +118,7 @@ class ItemKNN:
         """
         neighbours = state["neighbours"].numpy()
         if neighbours.size and (int(neighbours.min()) < -1 or int(neighbours.max()) >= n_items):
-            raise CheckpointError(f"item_knn: tensor 'neighbours' holds indices outside -1..{n_items - 1}")
+            raise CheckpointError(f"itemknn: tensor 'neighbours' holds indices outside -1..{n_items - 1}")
         self._take(neighbours, state["similarities"].numpy(), n_users, n_items)
 
     def shapes(self, n_users: int, n_items: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:

@@ -106,7 +106,7 @@ class RecentPopularity(Popularity):
         (RecentPop).
     """
 
-    name: ClassVar[str] = "recent_popularity"
+    name: ClassVar[str] = "recent-popularity"
     title: ClassVar[str] = "Recent popularity"
     reference: ClassVar[str] = "Ji, Sun, Zhang and Li 2020, SIGIR (RecentPop)"
     config_type: ClassVar[type[ModelConfig]] = RecentPopularityConfig
