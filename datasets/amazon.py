@@ -113,7 +113,8 @@ def _json(place: Place, path: Path, edition: str) -> Raw:
     frames: list[pl.DataFrame] = []
     lines: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
     by_asin = 0
-    for block, numbers, fallbacks in _blocks(path, place.head(path).encoding, keys):
+    encoding = place.head(path).encoding.replace("latin-1", "utf-8")  # JSON is UTF-8; what is not gets reported
+    for block, numbers, fallbacks in _blocks(path, encoding, keys):
         frames.append(pl.DataFrame(block, schema=dict.fromkeys([*keys, "error"], pl.String), orient="row"))
         lines.append(np.array(numbers, np.int64))
         by_asin += fallbacks
@@ -143,9 +144,9 @@ def _blocks(path: Path, encoding: str, keys: dict[str, str]) -> Iterator[tuple[l
             if thing is None and item != "asin":
                 thing = record.get("asin")
                 fallbacks += thing is not None
-            rows.append(
-                (_text(record.get(user)), _text(thing), _text(record.get(rating)), _text(record.get(time)), None)
-            )
+            ids = _text(record.get(user)), _text(thing)
+            wrong = "an id that is not UTF-8" if any(each and "\ufffd" in each for each in ids) else None
+            rows.append((*ids, _text(record.get(rating)), _text(record.get(time)), wrong))
         else:
             rows.append((None, None, None, None, "no JSON object"))
         if len(rows) == _BLOCK:
@@ -157,7 +158,7 @@ def _blocks(path: Path, encoding: str, keys: dict[str, str]) -> Iterator[tuple[l
 
 def _text(value: Any) -> str | None:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()  # lone surrogates cannot be written as UTF-8
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)  # lone surrogates cannot be written as UTF-8
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(value) if abs(value) < 1e300 else "inf"
     return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from .columns import Columns, part_of, resolve
+from .columns import Columns, part_of, part_order, resolve
 from .errors import DataError
 from .rows import Raw, source_of
 from .sheet import Sheet, read_sheet
@@ -39,6 +39,7 @@ def read(place: Place, wanted: Columns) -> Raw:
     if len({_dataset(path.name) for path in files}) > 1:
         raise DataError(f"{place.path}: several data sets ({', '.join(path.name for path in files)}); name one file")
     split = [path for path in files if _part(path.name)]
+    split.sort(key=lambda path: part_order(part_of(_part(path.name) or "")))
     whole = [path for path in files if not _part(path.name)]
     notes = [f"{path.name} is not read: the given parts are" for path in whole] if split and whole else []
     frames, sources, roles = [], [], {}

@@ -14,7 +14,7 @@ USUAL = {
     "accountid account profileid listenerid readerid sessionid session",
     "item": "item itemid iid itemidx movieid movie parentasin asin productid product articleid bookid isbn "
     "trackid songid artistid videoid businessid placeid locationid poiid gameid appid recipeid newsid aid",
-    "rating": "rating ratings score stars star overall value userrating ratingvalue",
+    "rating": "rating ratings bookrating score stars star overall value userrating ratingvalue",
     "time": "timestamp time ts unixreviewtime unixtime unixtimestamp datetime date createdat eventtime reviewtime "
     "position order",
     "split": "split subset partition",
@@ -61,6 +61,11 @@ def part_of(word: str) -> str | None:
     """Which part ('train', 'valid', 'test') a word such as 'val' or 'Training' means."""
     word = plain(word)
     return next((part for part, words in PARTS.items() if word in words.split()), None)
+
+
+def part_order(part: str | None) -> int:
+    """Train before valid before test, for sorting."""
+    return list(PARTS).index(part) if part in PARTS else len(PARTS)
 
 
 def resolve(where: str, names: list[str], wanted: Columns) -> dict[str, str]:

@@ -84,7 +84,7 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         DataError: damaged gzip, or one that unpacks to far more than a log would.
     """
-    limit = max(100 << 20, MAX_EXPANSION * path.stat().st_size)
+    limit = _most(path)
     parts: list[bytes] = []
     size = 0
     try:
@@ -93,10 +93,18 @@ def read_bytes(path: Path) -> bytes:
                 parts.append(part)
                 size += len(part)
                 if size > limit:
-                    raise DataError(f"{path}: unpacks to more than {MAX_EXPANSION} times its size; this is no log")
+                    raise _too_much(path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip file ({error}); fetch or write it anew") from error
     return b"".join(parts)
+
+
+def _most(path: Path) -> int:
+    return max(100 << 20, MAX_EXPANSION * path.stat().st_size)
+
+
+def _too_much(path: Path) -> DataError:
+    return DataError(f"{path}: unpacks to more than {MAX_EXPANSION} times its size; this is no log")
 
 
 def as_utf8(path: Path, encoding: str) -> bytes:
@@ -116,17 +124,21 @@ def as_utf8(path: Path, encoding: str) -> bytes:
 
 
 def iterate_lines(path: Path, encoding: str) -> Iterator[str]:
-    """The lines of a large text file one by one, in constant memory.
+    """The lines of a large text file one by one, in constant memory; bytes that are no text become U+FFFD.
 
     Raises:
         DataError: damaged gzip or a line of more than 64 MiB.
     """
     limit = 64 << 20
-    with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding, newline="\n") as text:
+    total, most = 0, _most(path)
+    with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding, "replace", newline="\n") as text:
         try:
             while line := text.readline(limit):
+                total += len(line)
                 if len(line) == limit:
                     raise DataError(f"{path}: a line of more than 64 MiB; this is no log")
+                if total > most:
+                    raise _too_much(path)
                 yield line
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"{path}: damaged gzip file ({error}); fetch or write it anew") from error

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from .columns import USUAL, Columns, part_of, resolve, usual
+from .columns import USUAL, Columns, part_of, part_order, resolve, usual
 from .errors import DataError
 from .rows import Raw, Source, source_of
 from .sheet import Sheet, read_sheet, split_line
 from .sides import standard
-from .source import Place
+from .source import Place, shown
 
 NAME = "table"
 NAMES_COLUMNS = True
@@ -71,7 +71,7 @@ def _event_files(place: Place) -> list[tuple[Path, str | None]]:
     parts = [(path, part_of(stem(name))) for name, path in tables.items()]
     split = [each for each in parts if each[1]]
     if any(part == "train" for _, part in split):
-        return split
+        return sorted(split, key=lambda each: part_order(each[1]))
     sides = (_ITEMS + " " + _USERS + " readme").split()
     others = [path for name, path in tables.items() if stem(name) not in sides and _looks(place, path)]
     return [(others[0], None)] if len(others) == 1 else []
@@ -158,6 +158,14 @@ def read_table(place: Place, path: Path) -> tuple[pl.DataFrame, Sheet | None, st
     return sheet.frame, sheet, kind
 
 
+def _columns_of(place: Place, path: Path) -> tuple[list[str], Sheet | None, str]:
+    """The columns of a table, before the rows of Parquet are read: only what is needed shall be."""
+    if place.head(path).parquet:
+        return list(pl.read_parquet_schema(path)), None, "Parquet"
+    frame, sheet, kind = read_table(place, path)
+    return frame.columns, sheet, kind
+
+
 def _read_events(place: Place, files: list[tuple[Path, str | None]], wanted: Columns) -> Raw:
     frames: list[pl.DataFrame] = []
     sources: list[Source] = []
@@ -165,8 +173,9 @@ def _read_events(place: Place, files: list[tuple[Path, str | None]], wanted: Col
     kinds: list[str] = []
     roles: dict[str, str] = {}
     for path, part in files:
-        frame, sheet, kind = read_table(place, path)
-        roles = resolve(str(path), frame.columns, wanted)
+        names, sheet, kind = _columns_of(place, path)
+        roles = resolve(str(path), names, wanted)
+        frame = sheet.frame if sheet is not None else pl.read_parquet(path, columns=[*dict.fromkeys(roles.values())])
         if sheet is not None:
             notes += sheet.notes
         sources.append(Source(path, frame.height) if sheet is None else source_of(sheet))
@@ -178,7 +187,7 @@ def _read_events(place: Place, files: list[tuple[Path, str | None]], wanted: Col
             events = events.with_columns(sheet.errors.alias("error"))
         frames.append(events)
         kinds.append(f"{path.name}: {kind}")
-        unused = [name for name in frame.columns if name not in roles.values()]
+        unused = [name for name in names if name not in roles.values()]
         if unused:
             notes.append(f"{path.name}: columns not used: " + ", ".join(unused[:12]))
     try:
@@ -209,15 +218,19 @@ def _as_text(path: Path, frame: pl.DataFrame, name: str) -> pl.Expr:
 
 
 def _parts(events: pl.DataFrame, name: str, notes: list[str]) -> pl.DataFrame:
-    """The split column as parts, if its words are known; else it is not used."""
+    """The split column as parts, if most of its words are known, the others being bad rows; else it is not used."""
     words = events["split"].unique().to_list()
-    meaning = {word: part_of(word or "") for word in words}
-    if all(meaning.values()):
-        part = events["split"].replace_strict(meaning, return_dtype=pl.String)
-        return events.drop("split").with_columns(part.alias("part"))
-    unknown = [str(word) for word, part in meaning.items() if part is None]
-    notes.append(f"column {name} is not used as a split: {', '.join(sorted(unknown)[:4])} is not train, valid or test")
-    return events.drop("split")
+    meaning = {word: found for word in words if word and (found := part_of(word))}
+    part = events["split"].replace_strict(meaning, default=None, return_dtype=pl.String)
+    if "train" not in meaning.values() or part.null_count() > 0.5 * len(part):
+        unknown = sorted(shown(word) for word in words if word not in meaning)[:4]
+        notes.append(f"column {name} is not used as a split: {', '.join(unknown)} is not train, valid or test")
+        return events.drop("split")
+    if part.null_count():
+        earlier = [pl.col("error")] if "error" in events.columns else []
+        reason = pl.when(part.is_null()).then(pl.lit(f"column {name!r} is not train, valid or test"))
+        events = events.with_columns(pl.coalesce(*earlier, reason.otherwise(None)).alias("error"))
+    return events.drop("split").with_columns(part.alias("part"))
 
 
 def _side(place: Place, stems: str, role: str, raw: Raw, used: set[str]) -> pl.DataFrame | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from .columns import Columns, part_of
+from .columns import Columns, part_of, part_order
 from .errors import DataError
 from .rows import Raw, Source
 from .sheet import Sheet, read_sheet
@@ -74,7 +74,7 @@ def _files(place: Place) -> dict[Path, str | None]:
         lines = place.first_lines(path)
         if lines and sum(bool(_NUMBERS.fullmatch(line)) for line in lines) >= 0.95 * len(lines):
             parts[path] = part if place.is_folder else None
-    return parts
+    return dict(sorted(parts.items(), key=lambda each: part_order(each[1])))
 
 
 def _pairs(sheet: Sheet, notes: list[str]) -> tuple[pl.DataFrame, np.ndarray[tuple[int], np.dtype[np.int64]]]:

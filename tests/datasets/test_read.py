@@ -111,7 +111,7 @@ def test_folder_of_parts(tmp_path):
 
 
 def test_unknown_words_in_a_split_column_are_no_split(tmp_path):
-    loaded = read_log(write(tmp_path / "x.csv", "user,item,split\na,b,blue\nc,d,train\n"))
+    loaded = read_log(write(tmp_path / "x.csv", "user,item,split\na,b,blue\nc,d,red\ne,f,train\n"))
     assert not loaded.parts and any("blue" in note for note in loaded.notes)
 
 
@@ -243,6 +243,13 @@ def test_lightgcn_text(tmp_path):
     assert any("1 users have no items" in note for note in loaded.notes)
 
 
+def test_parts_are_read_train_first(tmp_path):
+    """So that numbers by first appearance are those of the train part, whatever the files are called."""
+    write(tmp_path / "test.csv", "user,item\nz,z\n")
+    write(tmp_path / "train.csv", "user,item\na,b\n")
+    assert read_log(tmp_path).log.user_ids.tolist() == ["a", "z"]
+
+
 def test_sasrec_text_takes_the_order_of_lines_as_time(tmp_path):
     loaded = read_log(write(tmp_path / "ml-1m.txt", "1 9\n1 3\n2 9\n1 1\n"))
     assert loaded.layout.startswith("SASRec") and not loaded.dated
@@ -335,6 +342,16 @@ PARTS = {
     "gowalla": {"train": 719_081, "valid": 91_047, "test": 217_242},
     "legup-automotive": {"train": 18_425, "test": 2_048},
 }
+
+
+def test_recbole_files_that_were_trained_on(shared):
+    folder = shared / "checkpoints" / "recbole"
+    loaded = read_log(folder / "ml100k.inter.gz")
+    assert loaded.layout.startswith("RecBole") and (loaded.log.n_users, loaded.log.n_items) == (943, 1_682)
+    parts = read_log(folder / "split-ml100k").parts
+    assert list(parts) == ["train", "valid", "test"] and sum(map(len, parts.values())) == 100_000
+    with pytest.raises(DataError, match="several data sets"):
+        read_log(folder)
 
 
 @pytest.mark.parametrize("name", SHARED)
