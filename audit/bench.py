@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..datasets.log import InteractionLog
 from ..recommenders.base import Recommender
 from ..recommenders.catalogue import fit
-from ..recommenders.evaluate import per_user
+from ..recommenders.evaluate import of_lists
 from ..recommenders.ranking import Ranking, rank
 from ..recommenders.target import Target
 from .cell import Cell
@@ -53,16 +53,17 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     model = fitted(cell, target)
     history = split.history
     # injected accounts stand behind the genuine users in the fitted model and are never ranked
-    users = np.flatnonzero(history.user_counts > 0)
-    ranking = rank(model, users, history, protocol.cutoffs[-1], watch=np.array(cell.watch, np.int32))
-    utility = per_user(ranking.slate.items, users, split.test, protocol.cutoffs)
+    ranking = rank(
+        model, None, history, protocol.cutoffs[-1], watch=np.array(cell.watch, np.int32), n_users=history.n_users
+    )
+    utility = of_lists(ranking.slate.items, split.test, history, protocol.cutoffs)
     values: dict[str, float | None] = dict(utility.means())
     for measure in protocol.measures:
         values.update(measure.values(ranking.slate, split.train.n_items))
     values.update(_watched_values(ranking, split.train, cell.watch, protocol.cutoffs))
     arrays: dict[str, NDArray[Any]] = {}
     if cell.kind != "refit":  # refits are many and judged by their units, so their lists are not kept
-        arrays = {"items": ranking.slate.items, "list_users": users, "users": utility.users, **utility.values}
+        arrays = {"items": ranking.slate.items, "users": utility.users, **utility.values}
     result = CellResult(
         key=cell.key(target, protocol.describe()),
         kind=cell.kind,

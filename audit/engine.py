@@ -147,8 +147,9 @@ def _configured(backend: str, workers: int) -> Any:
         register_ray()
     if workers == 1 and backend == "loky":
         return joblib.parallel_config(backend="sequential")
-    inner = {"inner_max_num_threads": 1} if backend == "loky" else {}
-    return joblib.parallel_config(backend=backend, n_jobs=workers, **inner)
+    # other backends refuse the argument; _work limits threads there too
+    inner = 1 if backend == "loky" else None
+    return joblib.parallel_config(backend=backend, n_jobs=workers, inner_max_num_threads=inner)
 
 
 def _work(cell: Cell, target: Target, protocol: Protocol, store: Store) -> tuple[str, str, str]:

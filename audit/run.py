@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -77,35 +76,44 @@ def audit(
     started, clock = datetime.now(UTC), time.perf_counter()
     store = Store(out / "cells")
     plan = make_plan(target, probes, protocol, store)
-    header: dict[str, Any] = {
-        "target": _card(target, None),
-        "policy": policy.model_dump(mode="json"),
-        "policy_digest": policy.digest,
-        "seed": policy.seed,
-        "environment": environment(),
-        "started": started.isoformat(timespec="seconds"),
-    }
-    pending = {"findings": [], "evidence": [], "cells": [], "skipped": plan.skipped, "failures": []}
-    _write(out, AuditRun(status="incomplete", verdict="inconclusive", exit_code=3, seconds=0.0, evidence_digest="",
-                         **header, **pending))  # fmt: skip
+    blank = AuditRun(
+        status="incomplete",
+        verdict="inconclusive",
+        exit_code=3,
+        target=_card(target, None),
+        policy=policy.model_dump(mode="json"),
+        policy_digest=policy.digest,
+        seed=policy.seed,
+        environment=environment(),
+        started=started.isoformat(timespec="seconds"),
+        seconds=0.0,
+        evidence_digest="",
+        findings=[],
+        evidence=[],
+        cells=[],
+        skipped=list(plan.skipped),
+        failures=[],
+    )
+    _write(out, blank)
     results, failures = run_plan(plan, target, protocol, store, jobs=jobs, backend=backend, progress=progress)
     evidence = [found for probe in plan.probes for found in probe.evidence(target, results)]
     findings = judge(evidence, plan.skipped, failures, policy, today or datetime.now(UTC).date())
     verdict, exit_code = conclude(findings, policy, complete=not failures)
     cells = sorted(results.by_key.values(), key=lambda cell: cell.key)
-    run = AuditRun(
-        status="incomplete" if failures else "complete",
-        verdict=verdict,
-        exit_code=exit_code,
-        seconds=round(time.perf_counter() - clock, 1),
-        evidence_digest=digest(cells, evidence),
-        findings=findings,
-        evidence=evidence,
-        cells=cells,
-        skipped=list(plan.skipped),
-        failures=failures,
-        titles=_titles(target, plan),
-        **(header | {"target": _card(target, _reproduced(evidence))}),
+    run = blank.model_copy(
+        update={
+            "status": "incomplete" if failures else "complete",
+            "verdict": verdict,
+            "exit_code": exit_code,
+            "target": _card(target, _reproduced(evidence)),
+            "seconds": round(time.perf_counter() - clock, 1),
+            "evidence_digest": digest(cells, evidence),
+            "findings": findings,
+            "evidence": evidence,
+            "cells": cells,
+            "failures": failures,
+            "titles": _titles(target, plan),
+        }
     )
     write_atomically(out / "evidence.parquet", parquet(evidence))
     _write(out, run)

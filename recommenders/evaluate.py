@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from ..datasets.errors import InputError
-from ..datasets.log import Int64, InteractionLog
+from ..datasets.log import Int32, Int64, InteractionLog
 from .base import Recommender
 from .consumed import consumed
 from .metrics import Float64, coverage, measure
@@ -61,6 +62,27 @@ def per_user(
         InputError: no user has a held-out item, or the logs do not fit the model.
     """
     mask = history if mask is None else mask
+    users, relevant = _relevant(held_out, mask, cutoffs, n_users)
+    slate = rank(recommender, users, history, max(cutoffs), mask=mask).slate
+    return _judge(slate.items, users, relevant, cutoffs)
+
+
+def of_lists(
+    items: Int32, held_out: InteractionLog, history: InteractionLog, cutoffs: Sequence[int] = (10, 20)
+) -> UserMetrics:
+    """The same of lists that are already there: row u of items int32 [U, K] is the list of user u.
+
+    Raises:
+        InputError: as `per_user`.
+    """
+    users, relevant = _relevant(held_out, history, cutoffs, len(items))
+    return _judge(items[users], users, relevant, cutoffs)
+
+
+def _relevant(
+    held_out: InteractionLog, mask: InteractionLog, cutoffs: Sequence[int], n_users: int | None
+) -> tuple[Int64, sparse.csr_matrix]:
+    """The users with held-out items that can be listed, and these items."""
     if held_out.n_items != mask.n_items:
         raise InputError(f"the held-out events have {held_out.n_items:,} items, the history {mask.n_items:,}")
     if not cutoffs or min(cutoffs) < 1:
@@ -73,9 +95,12 @@ def per_user(
     users = np.flatnonzero(np.diff(relevant.indptr))
     if not len(users):
         raise InputError("no user has a held-out item that is not in the history already")
-    slate = rank(recommender, users, history, max(cutoffs), mask=mask).slate
-    _, values = measure(slate.items, relevant[users], cutoffs)
-    shares = {f"coverage@{k}": coverage(slate.items, held_out.n_items, k) for k in cutoffs}
+    return users, relevant[users]
+
+
+def _judge(items: Int32, users: Int64, relevant: sparse.csr_matrix, cutoffs: Sequence[int]) -> UserMetrics:
+    _, values = measure(items, relevant, cutoffs)
+    shares = {f"coverage@{k}": coverage(items, relevant.shape[1], k) for k in cutoffs}
     return UserMetrics(users, values, shares)
 
 
