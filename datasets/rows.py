@@ -12,16 +12,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from .errors import DataError
-from .log import Int32, Int64, InteractionLog, Text
+from .ids import close_gaps, impossible, number
+from .log import Int32, Int64, InteractionLog
 from .sheet import Sheet
 from .sides import align
 from .source import shown
 
 TOLERATED = 0.001
 """Share of unusable rows above which reading stops."""
-
-MAX_ID = 256
-"""Longest id, in characters: ids are kept as fixed-width text."""
 
 _SHOWN = 3
 
@@ -98,16 +96,16 @@ def assemble(raw: Raw) -> tuple[InteractionLog, dict[str, InteractionLog]]:
     events = raw.events
     if events.height == 0:
         raise DataError(f"{raw.sources[0].path}: holds no events")
-    distinct_users, user = _encode(events["user"])
-    distinct_items, item = _encode(events["item"])
+    distinct_users, user = number(events["user"])
+    distinct_items, item = number(events["item"])
     columns = {"user": _check_ids(distinct_users, user), "item": _check_ids(distinct_items, item)}
     if "rating" in events.columns:
         columns["rating"] = _ratings(events["rating"])
     if "time" in events.columns:
         columns["time"] = _times(events["time"])
     keep = _keep(raw, columns)
-    users, user_ids = _renumber(user[keep], distinct_users)
-    items, item_ids = _renumber(item[keep], distinct_items)
+    users, user_ids = close_gaps(user[keep], distinct_users)
+    items, item_ids = close_gaps(item[keep], distinct_items)
     value = columns["rating"].values[keep].astype(np.float32) if "rating" in columns else None
     time = _seconds(columns["time"].values[keep].astype(np.int64), raw) if "time" in columns else None
     log = InteractionLog(
@@ -119,22 +117,8 @@ def assemble(raw: Raw) -> tuple[InteractionLog, dict[str, InteractionLog]]:
     return log, parts
 
 
-def _encode(ids: pl.Series) -> tuple[pl.Series, Int32]:
-    """Distinct ids by first appearance, and each row's number (-1: missing)."""
-    if ids.dtype != pl.String:
-        ids = ids.cast(pl.String)
-    distinct = ids.unique(maintain_order=True).drop_nulls()
-    numbers = np.arange(len(distinct), dtype=np.int32)
-    if len(distinct) == 0:
-        return distinct, np.full(len(ids), -1, np.int32)
-    codes = ids.replace_strict(distinct, numbers, default=-1, return_dtype=pl.Int32).fill_null(-1)
-    return distinct, codes.to_numpy().astype(np.int32, copy=False)
-
-
 def _check_ids(distinct: pl.Series, codes: Int32) -> _Column:
-    """Missing ids, "nan", and ids no file can mean: line breaks, NUL, more than 256 characters."""
-    broken = distinct.str.contains("[\r\n\x00]") | (distinct.str.len_chars() > MAX_ID)
-    odd = (broken | distinct.is_in(["", "nan", "NaN"])).to_numpy()
+    odd = impossible(distinct)
     bad = codes < 0
     if odd.any():
         bad |= np.append(odd, False)[codes]
@@ -213,13 +197,6 @@ def _keep(raw: Raw, columns: dict[str, _Column]) -> NDArray[np.bool_]:
     more = f" and {count - len(rows):,} more" if count > len(rows) else ""
     raw.notes.append(f"{count:,} of {len(bad):,} rows left out: " + "; ".join(tell(row) for row in rows) + more)
     return ~bad
-
-
-def _renumber(codes: Int32, distinct: pl.Series) -> tuple[Int32, Text]:
-    """Close the gaps that left-out rows leave, keeping the order; ids as fixed-width text."""
-    used = np.bincount(codes, minlength=len(distinct)) > 0
-    ids = np.array(distinct.filter(pl.Series(used)).to_list(), np.str_)
-    return (codes if used.all() else (np.cumsum(used, dtype=np.int32) - np.int32(1))[codes]), ids
 
 
 def _seconds(time: Int64, raw: Raw) -> Int64:
