@@ -124,8 +124,9 @@ def read_split(folder: Path, record: Record, user_ids: Text, item_ids: Text) -> 
     events, digest = read_tensors(path, expected, optional)
     check_hash(path, record.files[EVENTS], digest.hexdigest())
     for name, count in (("user", record.users), ("item", record.items), ("part", 3)):
-        if total and not 0 <= int(events[name].min()) <= int(events[name].max()) < count:
-            raise refuse(path, f"{name} indices in 0..{count - 1}", "others")
+        low, high = (int(events[name].min()), int(events[name].max())) if total else (0, 0)
+        if low < 0 or high >= count:
+            raise refuse(path, f"{name} indices in 0..{count - 1}", f"{low}..{high}")
     counts = np.bincount(events["part"], minlength=3).tolist()
     users, items = (_read_table(folder, record, name) for name in TABLES)
     logs = {}

@@ -15,7 +15,10 @@ from typing import Any, BinaryIO
 from ..datasets.errors import CheckpointError
 
 DAMAGED = "copy the checkpoint again from where it came, or train it again with `recaudit train`"
-FOREIGN = "recaudit reads only the folders that `recaudit train` writes; train the model there"
+FOREIGN = (
+    "recaudit never opens pickles and reads only the folders that `recaudit train` writes (other formats are to "
+    "come): train the model with `recaudit train`"
+)
 
 _STARTS = (
     (b"PK\x03\x04", "a zip archive (torch.save writes one around a pickle)"),
@@ -119,14 +122,20 @@ def parse_json(path: Path, raw: bytes) -> Any:
         CheckpointError: it is something else.
     """
     try:
-        return json.loads(raw.decode(), object_pairs_hook=_no_twice, parse_float=_finite, parse_constant=_finite)
+        return json.loads(
+            raw.decode(),
+            object_pairs_hook=_no_twice,
+            parse_int=_whole,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
     except RecursionError:
         raise refuse(path, "JSON of ordinary depth", "brackets nested beyond reading") from None
     except UnicodeDecodeError as error:
         found = kind_of(raw) or f"no UTF-8 at byte {error.start:,}"
         raise refuse(path, "JSON", found) from None
     except json.JSONDecodeError as error:
-        found = kind_of(raw) or f"{error.msg.lower()} at character {error.pos:,}"
+        found = kind_of(raw) or f"an error at character {error.pos:,} ({error.msg.lower()})"
         raise refuse(path, "JSON", found if raw else "an empty file") from None
     except ValueError as error:
         raise refuse(path, "JSON", error) from None
@@ -139,6 +148,12 @@ def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {name[:80]!r} twice")
         found[name] = value
     return found
+
+
+def _whole(text: str) -> int:
+    if len(text) > 400:
+        raise ValueError(f"a number of {len(text):,} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..datasets.errors import InputError, UnfinishedError
 from .checkpoint_files import FOREIGN, foreign, printable, refuse, unreadable
-from .checkpoint_record import FILES, RECORD
+from .checkpoint_record import FILES, RECORD, WEIGHTS
 
 
 def check_folder(folder: Path) -> None:
@@ -21,16 +21,21 @@ def check_folder(folder: Path) -> None:
     Raises:
         CheckpointError: missing, a file of another format, or a folder of something else.
     """
+    expected = f"a checkpoint folder with {RECORD}"
     try:
         if not folder.is_dir():
             if not folder.exists():
-                raise refuse(folder, "a checkpoint folder", "nothing", "check the path, or `recaudit train --out` it")
-            raise refuse(folder, "a checkpoint folder", foreign(folder) or "a file", FOREIGN)
+                raise refuse(folder, expected, "nothing", "check the path, or write one with `recaudit train`")
+            if (folder.parent / RECORD).is_file():
+                raise refuse(folder, expected, "one of its files", f"give {printable(folder.parent, 5000)}")
+            raise refuse(folder, expected, foreign(folder) or "no folder", FOREIGN)
         names = sorted(entry.name for entry in _entries(folder, most=1000))
         if RECORD not in names:
+            if WEIGHTS in names:
+                raise refuse(folder, expected, f"{WEIGHTS} without it")
             found = next((f"{name}, {kind}" for name in names if (kind := foreign(folder / name))), None)
             found = found or (f"other files ({', '.join(names[:3])})" if names else "an empty folder")
-            raise refuse(folder, f"a checkpoint folder with {RECORD}", found, FOREIGN)
+            raise refuse(folder, expected, found, FOREIGN)
     except OSError as error:
         raise unreadable(folder, error) from None
     except ValueError as error:  # a NUL in the path

@@ -79,7 +79,7 @@ class Record(_Closed):
 
     def encode(self) -> bytes:
         """The file's bytes."""
-        return (json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n").encode()
+        return json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False).encode()
 
 
 def canonical(content: Any) -> bytes:
@@ -127,7 +127,8 @@ def read_record(folder: Path) -> Record:
 def _field_error(path: Path, error: ValidationError) -> CheckpointError:
     first = error.errors(include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    return refuse(path, f"a valid field {printable(where)}", f"{printable(first['input'])} ({first['msg']})")
+    found = "none" if first["type"] == "missing" else f"{printable(first['input'])} ({first['msg']})"
+    return refuse(path, f"a valid field {printable(where)}", found)
 
 
 def _check_files(path: Path, files: Mapping[str, str], columns: Mapping[str, list[str]]) -> None:
