@@ -1,0 +1,84 @@
+"""Settings of the injection checks in a policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from ..audit.probe import ProbeConfig
+from ..datasets.errors import InputError
+from .budget import accounts_of
+from .catalogue import build
+from .goal import Placement
+from .targets import STRATA, Stratum
+
+
+class InjectionConfig(ProbeConfig):
+    """Settings of the checks "promotion" and "demotion"."""
+
+    attacks: tuple[str, ...] = ("bandwagon", "clone-and-push", "segment")
+    """Names from `recaudit list attacks`; those that coincide on the data at hand run once."""
+    sizes: tuple[str, ...] = ("1%",)
+    """Fake accounts: shares of the genuine users ("1%") or numbers ("50")."""
+    per_stratum: int = Field(default=5, ge=1)
+    """Target items per stratum; fewer than five rarely allow a verdict."""
+    strata: tuple[Stratum, ...] = STRATA
+    """head: top 10 % of the items by popularity; middle: next 40 %; cold: the rest with at least two events."""
+    seeds_per_target: int = Field(default=1, ge=1)
+    """Refit seeds under which each target is attacked; at most `control_seeds`."""
+    control_seeds: int = Field(default=3, ge=1)
+    """Refits without an attack, each under a seed of its own."""
+    cutoff: int = Field(default=20, ge=1)
+    """K of HR@K; one of the policy's cut-offs."""
+    profile: int | None = Field(default=None, ge=2)
+    """Events of a fake account, target included; the mean genuine profile if not given."""
+    knowledge: float = Field(default=1.0, gt=0, le=1)
+    """Share of the genuine users whose profiles the attacker sees."""
+    placement: Placement = "every-second"
+    """Where the target stands in the profiles against sequential models."""
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of single attacks, by name."""
+
+    @field_validator("attacks")
+    @classmethod
+    def _known(cls, attacks: tuple[str, ...]) -> tuple[str, ...]:
+        if not attacks:
+            raise ValueError("name at least one attack, see `recaudit list attacks`")
+        for name in attacks:
+            _or_value_error(build, name)
+        return tuple(dict.fromkeys(attacks))
+
+    @field_validator("sizes")
+    @classmethod
+    def _sizes(cls, sizes: tuple[str, ...]) -> tuple[str, ...]:
+        if not sizes:
+            raise ValueError("give at least one attack size such as '1%'")
+        for size in sizes:
+            _or_value_error(accounts_of, size, 1)
+        return tuple(dict.fromkeys(size.replace(" ", "") for size in sizes))
+
+    @field_validator("strata")
+    @classmethod
+    def _some_stratum(cls, strata: tuple[Stratum, ...]) -> tuple[Stratum, ...]:
+        if not strata:
+            raise ValueError(f"name at least one stratum of {', '.join(STRATA)}")
+        return tuple(stratum for stratum in STRATA if stratum in strata)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> InjectionConfig:
+        if self.seeds_per_target > self.control_seeds:
+            raise ValueError(
+                f"seeds_per_target ({self.seeds_per_target}) must not exceed control_seeds ({self.control_seeds})"
+            )
+        for name, settings in self.settings.items():
+            _or_value_error(build, name, settings)
+        return self
+
+
+def _or_value_error(check: Any, *arguments: Any) -> None:
+    """Let pydantic name the field of a wrong value."""
+    try:
+        check(*arguments)
+    except InputError as error:
+        raise ValueError(str(error)) from None

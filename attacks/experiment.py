@@ -1,0 +1,243 @@
+"""The checks "promotion" and "demotion": can fake users push an item up or bury it, by retraining from scratch?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from ..audit.cell import Cell
+from ..audit.evidence import Evidence, Unit
+from ..audit.probe import Probe, Results
+from ..datasets.log import InteractionLog
+from ..recommenders.target import Target
+from .config import InjectionConfig
+from .design import Design, Trial, by_stratum, make_design
+from .goal import Direction
+from .targets import Stratum
+
+_WORDS: dict[Stratum, str] = {"head": "a popular", "middle": "a middling", "cold": "a little-known"}
+
+
+class _InjectionProbe(Probe):
+    """Shared by both directions: paired refits with, without, and with cloned accounts."""
+
+    config_type = InjectionConfig
+    direction: ClassVar[Direction]
+
+    def design(self, target: Target) -> Design:
+        """The experiment on this target."""
+        return make_design(target, self.config, self.direction, self.seed)
+
+    def cells(self, target: Target) -> Sequence[Cell]:
+        """Controls, clone controls, and one attacked refit per attack, size, target and seed."""
+        return self.design(target).cells()
+
+    def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:
+        """By attack, size and stratum: change of HR@K and of log2 rank; by attack and size: change of utility."""
+        design = self.design(target)
+        log = target.split.train
+        found: list[Evidence] = []
+        for (attack, size), trials in design.trials.items():
+            for stratum in dict.fromkeys(design.targets.strata):
+                reader = _Reader(log, results, by_stratum(trials, stratum))
+                found += self._of_stratum(design, attack, size, stratum, reader)
+            found.append(self._utility(design, attack, size, _Reader(log, results, trials)))
+        for name in design.inapplicable:
+            why = f"attack {name} cannot {self.direction} an item on {design.kind} data"
+            found.append(self._make(f"{name}.none", why, "none", "none", "higher", missing=why))
+        return found
+
+    def _of_stratum(
+        self, design: Design, attack: str, size: str, stratum: Stratum, reader: _Reader
+    ) -> Iterable[Evidence]:
+        k = self.config.cutoff
+        push = self.direction == "push"
+        item, under = f"{_WORDS[stratum]} item", f"under {size} fake users ({attack})"
+        details = self._details(design, attack, size) | {"stratum": stratum}
+        details |= {
+            "utility_change": _mean(reader.changes(f"ndcg@{k}", watched=False)),
+            "exposure_change": _mean(reader.changes("exposure/gini", watched=False)),
+        }
+        hits = f"hr@{k}"
+        # where nobody is shown the item, there is nothing to lose
+        if push or not reader.complete or (_mean(reader.values("control", hits)) or 0) > 0:
+            sign = 1 if push else -1
+            yield self._paired(
+                f"{attack}.{size}.{stratum}.{hits}",
+                f"{'Gain' if push else 'Loss'} in the share of users with {item} in their top {k} {under}",
+                hits,
+                "share of genuine users who lack the item, difference in -1..1",
+                "higher",
+                reader,
+                sign,
+                details,
+                resolution=reader.resolution,
+            )
+        yield self._paired(
+            f"{attack}.{size}.{stratum}.log2_rank_shift",
+            f"How often the rank of {item} halves {under} (positive = pushed up)",
+            "log2_rank",
+            "log2 of the rank, control less attacked, mean over users",
+            "higher" if push else "lower",
+            reader,
+            -1,
+            details,
+            measure="log2_rank_shift",
+        )
+
+    def _utility(self, design: Design, attack: str, size: str, reader: _Reader) -> Evidence:
+        name = f"ndcg@{self.config.cutoff}"
+        return self._paired(
+            f"{attack}.{size}.utility.{name}",
+            f"Change of utility for genuine users under {size} fake users ({attack})",
+            name,
+            "NDCG on held-out events, attacked less control, difference in -1..1",
+            "lower",
+            reader,
+            1,
+            self._details(design, attack, size),
+            watched=False,
+        )
+
+    def _details(self, design: Design, attack: str, size: str) -> dict[str, Any]:
+        goal = design.trials[attack, size][0].attacked.params["injection"]
+        found = {
+            "attack": attack, "size": size, "accounts": goal["accounts"], "profile": design.profile,
+            "kind": design.kind, "knowledge": self.config.knowledge, "direction": self.direction,
+        }  # fmt: skip
+        if design.kind == "sequence":
+            found["placement"] = self.config.placement
+        also = [name for name in design.aliases[attack] if name != attack]
+        return found | ({"also": also} if also else {})
+
+    def _paired(
+        self,
+        name: str,
+        title: str,
+        value: str,
+        unit: str,
+        worse: Literal["higher", "lower"],
+        reader: _Reader,
+        sign: int,
+        details: dict[str, Any],
+        *,
+        measure: str | None = None,
+        watched: bool = True,
+        resolution: float = 0.0,
+    ) -> Evidence:
+        units = reader.units(value, sign, watched)
+        cells = sorted({key for trial in reader.trials for key in reader.keys(trial)})
+        if not units:
+            why = f"no refit of this attack and its control gave {value}; see the failures, or the policy's cut-offs"
+            return self._make(name, title, measure or value, unit, worse, missing=why, details=details, cells=cells)
+        means = {side: _mean(reader.values(side, value, watched)) for side in ("control", "clones", "attacked")}
+        by_target: dict[str, list[float]] = {}
+        for one in units:
+            by_target.setdefault(one.cluster, []).append(one.value)
+        targets = {item: float(np.mean(values)) for item, values in by_target.items()}
+        more_data = _mean([sign * change for change in reader.changes(value, watched, side="clones")])
+        return self._make(
+            name,
+            title,
+            measure or value,
+            unit,
+            worse,
+            estimate=float(np.mean(list(targets.values()))),
+            n=len(units),
+            units=units,
+            resolution=resolution,
+            baseline={side: mean for side, mean in means.items() if mean is not None and side != "attacked"},
+            details=details | means | {"targets": targets, "change_by_clones": more_data},
+            cells=cells,
+        )
+
+    def _make(self, name: str, title: str, measure: str, unit: str, worse: str, **values: Any) -> Evidence:
+        head = {"id": f"{self.key}.{name}", "check": self.key, "title": title, "measure": measure, "unit": unit}
+        return Evidence.model_validate({**head, "worse": worse, "estimate": None, "n": 0, **values})
+
+
+class PromotionProbe(_InjectionProbe):
+    """Gain in HR@K and rank of target items when fake users push them; retrained from scratch, paired by seed.
+
+    Evidence: `promotion.ATTACK.SIZE.STRATUM.hr@K`, share of users, higher is worse; `...log2_rank_shift`;
+    `promotion.ATTACK.SIZE.utility.ndcg@K`, lower is worse. Units are (target, seed) pairs.
+    """
+
+    key = "promotion"
+    title = "Can fake users push an item?"
+    reference = "Lam, Riedl 2004, Shilling Recommender Systems for Fun and Profit, WWW; HR@K of Lin et al. 2022, TNNLS"
+    direction = "push"
+
+
+class DemotionProbe(_InjectionProbe):
+    """Loss in HR@K and rank of target items when fake users bury them; retrained from scratch, paired by seed.
+
+    Without ratings, fake users bury an item by promoting its rivals. Evidence: `demotion.ATTACK.SIZE.STRATUM.hr@K`,
+    a loss, higher is worse, only for strata whose items are recommended at all; `...log2_rank_shift`, lower is
+    worse; `demotion.ATTACK.SIZE.utility.ndcg@K`.
+    """
+
+    key = "demotion"
+    title = "Can fake users bury an item?"
+    reference = "Lam, Riedl 2004, Shilling Recommender Systems for Fun and Profit, WWW, nuke attacks"
+    direction = "nuke"
+
+
+class _Reader:
+    """Values of some trials, of those that were computed with their control."""
+
+    def __init__(self, log: InteractionLog, results: Results, trials: Sequence[Trial]) -> None:
+        self.log = log
+        self.results = results
+        self.trials = [trial for trial in trials if trial.attacked in results and trial.control in results]
+        self.complete = bool(self.trials) and len(self.trials) == len(trials)
+
+    def keys(self, trial: Trial) -> list[str]:
+        """Keys of the trial's computed cells."""
+        cells = (trial.attacked, trial.control, trial.clones)
+        return [self.results[cell].key for cell in cells if cell in self.results]
+
+    def value(self, cell: Cell, item: int, name: str, watched: bool) -> float | None:
+        """One value; None if it is undefined, was not measured or its cell failed."""
+        if cell not in self.results:
+            return None
+        return self.results[cell].values.get(f"target/{self.log.item_ids[item]}/{name}" if watched else name)
+
+    def values(self, side: str, name: str, watched: bool = True) -> list[float]:
+        """A value of each trial on one side: "attacked", "control" or "clones"."""
+        found = (self.value(getattr(trial, side), trial.item, name, watched) for trial in self.trials)
+        return [value for value in found if value is not None]
+
+    def changes(self, name: str, watched: bool = True, side: str = "attacked") -> list[float]:
+        """One side less control, for each trial."""
+        pairs = (
+            (
+                self.value(getattr(trial, side), trial.item, name, watched),
+                self.value(trial.control, trial.item, name, watched),
+            )
+            for trial in self.trials
+        )
+        return [after - before for after, before in pairs if after is not None and before is not None]
+
+    def units(self, name: str, sign: int, watched: bool) -> list[Unit]:
+        """Paired differences, attacked less control times the sign."""
+        found = []
+        for trial in self.trials:
+            after = self.value(trial.attacked, trial.item, name, watched)
+            before = self.value(trial.control, trial.item, name, watched)
+            if after is not None and before is not None:
+                item = str(self.log.item_ids[trial.item])
+                found.append(Unit(cluster=item, seed=trial.attacked.seed, value=sign * (after - before)))
+        return found
+
+    @property
+    def resolution(self) -> float:
+        """The largest step that one user makes in a hit rate."""
+        eligible = [count for count in self.values("control", "eligible") if count > 0]
+        return 1 / min(eligible) if eligible else 0.0
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
