@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -118,6 +119,11 @@ def _widths(lines: tuple[str, ...], separator: str) -> list[int]:
         return []
 
 
+def _enclosed(line: str, separator: str) -> bool:
+    """Whether some field of the line stands whole in double quotes."""
+    return any(len(each) > 1 and each[0] == each[-1] == '"' for each in line.split(separator))
+
+
 def _has_header(fields: list[str]) -> bool:
     names = [field.strip().lstrip("\ufeff") for field in fields]
     if usual(names, "user") or usual(names, "item"):
@@ -142,7 +148,7 @@ def read_table(place: Place, path: Path) -> tuple[pl.DataFrame, Sheet | None, st
     separator = _separator(lines)
     if separator is None:
         raise DataError(f"{path}: no table: no separator (comma, tab, semicolon, bar, space) splits its lines")
-    quoted = separator not in ("\t", "::") or any('"' in line for line in lines)
+    quoted = separator not in ("\t", "::") or any(_enclosed(line, separator) for line in lines)
     fields = split_line(lines[0], separator, quoted)
     header = _has_header(fields)
     names = None
@@ -154,6 +160,9 @@ def read_table(place: Place, path: Path) -> tuple[pl.DataFrame, Sheet | None, st
     sheet = read_sheet(path, separator, names, quoted, head)
     if not header:
         sheet.notes.append(f"{path.name}: no header; columns taken as {', '.join(sheet.frame.columns)}")
+    if header and separator != " " and all(name.startswith(" ") for name in fields[1:]):
+        sheet = replace(sheet, frame=sheet.frame.with_columns(pl.all().str.strip_chars_start(" ")))
+        sheet.notes.append(f"{path.name}: spaces after the separator are no part of the fields")
     kind = f"{_SEPARATORS[separator]}-separated, {head.encoding}"
     return sheet.frame, sheet, kind
 
@@ -195,7 +204,7 @@ def _read_events(place: Place, files: list[tuple[Path, str | None]], wanted: Col
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{place.path}: the parts have different columns") from error
     guessed = [f"{role} = {name}" for role, name in roles.items() if getattr(wanted, role, None) is None]
-    if guessed:
+    if guessed and not any("no header" in note for note in notes):
         notes.insert(0, "columns by their names: " + ", ".join(guessed))
     dated = roles.get("time", "").lower() not in ("position", "order")
     if "time" in roles and not dated:

@@ -60,6 +60,26 @@ def test_headerless_tables_say_what_they_took(tmp_path):
     assert any("no header" in note for note in loaded.notes)
 
 
+def test_spaces_after_commas_and_quotes_in_tab_separated_titles(tmp_path):
+    loaded = read_log(write(tmp_path / "x.csv", "user, item, rating\n01, b, 3\n"))
+    assert events(loaded.log) == [("01", "b", 3.0)] and any("spaces" in note for note in loaded.notes)
+    assert events(read_log(write(tmp_path / "y.tsv", 'user\titem\ttitle\na\tb\t"x\nc\td\ty"\n')).log) == [
+        ("a", "b"), ("c", "d"),
+    ]  # fmt: skip
+    assert events(read_log(write(tmp_path / "z.tsv", 'user\titem\n"a"\t"b\tc"\n')).log) == [("a", "b\tc")]
+
+
+@pytest.mark.parametrize("text, user, item", [
+    ('"User-ID";"ISBN";"Book-Rating"\n"276725";"034545104X";"0"\n', "276725", "034545104X"),  # Book-Crossing
+    ("userID\tartistID\tweight\n2\t51\t13883\n", "2", "51"),  # HetRec Last.fm
+    (",user_id,item_id\n0,a,b\n", "a", "b"),  # a pandas index
+    ("user_id,parent_asin,rating,timestamp\nAGK,B07G9GWFSM,1.0,1452647382000\n", "AGK", "B07G9GWFSM"),  # Amazon 2023
+])  # fmt: skip
+def test_headers_met_in_the_wild(tmp_path, text, user, item):
+    log = read_log(write(tmp_path / "x.csv", text)).log
+    assert log.user_ids.tolist() == [user] and log.item_ids.tolist() == [item]
+
+
 def test_parquet_types_become_text_ids_and_seconds(tmp_path):
     path = tmp_path / "x.parquet"
     frame = pl.DataFrame({"user": [1.0, 2.0], "item": [7, 8], "when": ["2020-01-01", "2020-01-02"]})
