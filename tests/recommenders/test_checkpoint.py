@@ -367,6 +367,15 @@ def test_more_than_the_machine_holds_is_refused_before_reading(tmp_path: Path) -
         read_tensors(path, {"w": ((1 << 40,), "F32")})
 
 
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])
+def test_a_header_length_that_looks_like_a_pickle_is_none(length: int, tmp_path: Path) -> None:
+    header = b'{"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'
+    write_tensors(tmp_path / "w", header.ljust(length), np.array([1, 2], "<f4").tobytes())
+    assert (tmp_path / "w").read_bytes()[0] == 0x80
+    arrays, _ = read_tensors(tmp_path / "w", {"w": ((2,), "F32")})
+    assert arrays["w"].tolist() == [1, 2]
+
+
 edits = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4)
 
 
