@@ -111,9 +111,9 @@ def _lines(
     for name, pick, dash in (("control", _control, "-"), ("clones", _clone, (0, (4, 2)))):
         levels = {place[p.size]: level for p in points if (level := pick(p)) is not None}
         if levels:
-            x = sorted(levels)
-            ax.plot(x, [levels[n] for n in x], color=MUTED, linewidth=1.3, linestyle=dash)
-            labels.append((levels[x[-1]], name, MUTED, "normal"))
+            at = sorted(levels)
+            ax.plot(at, [levels[n] for n in at], color=MUTED, linewidth=1.3, linestyle=dash)
+            labels.append((levels[at[-1]], name, MUTED, "normal"))
     level = _bound(points)
     if level is not None and limits[0] <= level <= limits[1]:
         ax.axhline(level, color=BOUND, linewidth=1.2, linestyle=(0, (1, 1.6)))
@@ -185,7 +185,7 @@ def _dots(points: list[AttackPoint], every: Sequence[AttackPoint], limits: tuple
     figure, ax = _row_axes(len(rows), 0.44, 0.06)
     ax.axvline(0.0, color=MUTED, linewidth=1.0)
     for row, point in enumerate(rows):
-        colour, marker = _style(point.attack, every)
+        colour, _ = _style(point.attack, every)
         values = [value for _, value in point.targets]
         ax.plot(values, [row] * len(values), marker="o", markersize=5, linestyle="none", markeredgewidth=0,
                 markerfacecolor=colour, alpha=0.45)  # fmt: skip
@@ -235,7 +235,9 @@ def _over(ax: Axes, marks: list[tuple[float, str, str]], limits: tuple[float, fl
     span = limits[1] - limits[0]
     places = apart([level for level, *_ in marks], span * 0.34, limits[0] + span * 0.04, limits[1] - span * 0.06)
     for (_, text, colour), x in zip(marks, places, strict=True):
-        ax.text(x, 1.02, text, transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=FONT, color=colour)
+        ax.text(
+            x, 1.02, text, transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=FONT, color=colour
+        )
 
 
 def _control(point: AttackPoint) -> float | None:

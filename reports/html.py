@@ -16,17 +16,16 @@ from . import text
 from .attack_plots import hit_rate_panels, rank_shift_panels
 from .method import GLOSSARY, limits, method
 from .plots import at, lorenz, utility
-from .readings import ORDER, WORDS, Reading, State, state
+from .readings import ORDER, WORDS, Reading, real, state
 from .summary import answers, counts, verdict_sentences
 
 FINDINGS, POINTS, ROWS = 1000, 500, 200
 """Rows that a table holds at most: a report stays below 10 MB and says what it left to `run.json`."""
 POLICY_CHARACTERS = 20_000
 
-TITLES = {
-    "promotion": ("Pushing items with fake users", "What happens to target items when an attacker adds fake accounts to the training data so that they are shown more."),
-    "demotion": ("Burying items with fake users", "What happens to target items when an attacker adds fake accounts to the training data so that they are shown less."),
-}  # fmt: skip
+TITLES = {"promotion": "Pushing items with fake users", "demotion": "Burying items with fake users"}
+LEDE = "What happens to target items when an attacker adds fake accounts to the training data so that they are shown "
+LEDES = {"promotion": f"{LEDE}more.", "demotion": f"{LEDE}less."}
 LINKS = {
     "promotion": "See the attacks",
     "demotion": "See the attacks",
@@ -123,11 +122,10 @@ def policy_rules(run: AuditRun) -> list[dict[str, str]]:
         entry = rule if isinstance(rule, dict) else {"select": rule}
         clauses = entry.get("clauses") or entry.get("clause") or ()
         bound = entry.get("bound")
-        number = isinstance(bound, int | float) and not isinstance(bound, bool)
         found.append(
             {
                 "select": str(entry.get("select", "")),
-                "bound": _bound(bound) if number else str("–" if bound is None else bound),
+                "bound": _bound(bound),
                 "severity": str(entry.get("severity", "error")),
                 "reason": str(entry.get("reason", "")),
                 "clauses": clauses if isinstance(clauses, str) else "; ".join(str(clause) for clause in clauses),
@@ -136,14 +134,27 @@ def policy_rules(run: AuditRun) -> list[dict[str, str]]:
     return found
 
 
-def _bound(value: float) -> str:
-    return text.number(value) if 0 < abs(value) < 5e-4 else f"{value:g}".replace("-", text.MINUS)
+def _bound(value: Any) -> str:
+    number = real(value)
+    if number is None:
+        return "–" if value is None else str(value)
+    return text.number(number) if 0 < abs(number) < 5e-4 else f"{number:g}".replace("-", text.MINUS)
 
 
 def _contents(sections: set[str]) -> list[tuple[str, str]]:
-    own = [("promotion", "Pushing items"), ("demotion", "Burying items"), ("exposure", "Who gets shown"), ("utility", "How good it is")]  # fmt: skip
-    fixed = [("open", "Not run, waived"), ("method", "Method and limits"), ("policy", "Policy"), ("glossary", "Glossary"), ("annex", "Cells")]  # fmt: skip
-    return [("findings", "Findings"), *(entry for entry in own if entry[0] in sections), *fixed]
+    names = {
+        "findings": "Findings",
+        "promotion": "Pushing items",
+        "demotion": "Burying items",
+        "exposure": "Who gets shown",
+        "utility": "How good it is",
+        "open": "Not run, waived",
+        "method": "Method and limits",
+        "policy": "Policy",
+        "glossary": "Glossary",
+        "annex": "Cells",
+    }
+    return [(anchor, name) for anchor, name in names.items() if anchor not in LINKS or anchor in sections]
 
 
 def _rows(findings: Sequence[Finding]) -> list[Row]:
@@ -177,7 +188,6 @@ def _attack(reading: Reading, check: str) -> dict[str, Any] | None:
     rates, shifts = reading.hit_rates(check), reading.rank_shifts(check)
     if not rates and not shifts:
         return None
-    title, lede = TITLES[check]
     names = list(dict.fromkeys(point.attack for point in shifts))[:8]
     by_item: dict[str, dict[str, float]] = {}
     for point in shifts:
@@ -186,8 +196,8 @@ def _attack(reading: Reading, check: str) -> dict[str, Any] | None:
     items = sorted(by_item)[:ROWS]
     return {
         "check": check,
-        "title": title,
-        "lede": lede,
+        "title": TITLES[check],
+        "lede": LEDES[check],
         "k": rates[0].measure.removeprefix("hr@") if rates else "",
         "rates": hit_rate_panels(rates, f"{check}-rate"),
         "hidden": max(0, len({point.attack for point in rates}) - 8),
@@ -232,12 +242,8 @@ def _utility(reading: Reading) -> dict[str, Any]:
 
 
 def _cell_counts(run: AuditRun) -> str:
-    kinds = Counter(cell.kind for cell in run.cells)
-    parts = [text.plural(kinds[kind], name, many) for kind, name, many in (
-        ("model", "checkpoint", "checkpoints"), ("reference", "reference", "references"), ("refit", "refit", "refits"),
-    ) if kinds[kind]]  # fmt: skip
+    kinds = Counter(str(cell.kind) for cell in run.cells)
+    names = {"model": "checkpoint", "reference": "reference", "refit": "refit"}
+    parts = [text.plural(kinds[kind], name) for kind, name in names.items() if kinds[kind]]
     total = sum(cell.seconds for cell in run.cells)
     return f"{', '.join(parts)}; {text.duration(total)} of computing in all." if parts else "There are none yet."
-
-
-__all__ = ["Row", "State", "environment", "page", "policy_rules"]

@@ -32,8 +32,8 @@ def method(reading: Reading) -> list[Sentence]:
     """How the numbers came about."""
     run = reading.run
     lines: list[Sentence] = [
-        ["Users and events were split by ", Data(cut(run.target.split, 80)), f": {count(run.target.train_events)} events "
-         f"to train, {count(run.target.valid_events)} to validate, {count(run.target.test_events)} to test."],
+        ["The data were split by ", Data(cut(run.target.split, 80)), f": {count(run.target.train_events)} events to "
+         f"train, {count(run.target.valid_events)} to validate, {count(run.target.test_events)} to test."],
         ["Every list ranks the whole catalogue. Fake accounts are never ranked and never counted."],
     ]  # fmt: skip
     refits = [cell for cell in run.cells if cell.kind == "refit"]
@@ -78,7 +78,7 @@ def limits(reading: Reading) -> list[Sentence]:
         if check not in evidence:
             lines.append([what])
     lines += [
-        ["Leaks of personal data (membership inference), forgetting of users (unlearning) and defences: not part of it."],
+        ["Leaks of personal data (membership inference), forgetting of users (unlearning), defences: not part of it."],
         ["Attackers who adapt to this very model by querying it."],
         ["Effects on people: the data are a record of the past, nobody was shown a list."],
         ["Anything around the model: filters, business rules, advertising, later retraining on new data."],
@@ -88,6 +88,8 @@ def limits(reading: Reading) -> list[Sentence]:
         lines.append([f"Changes in hit rate below the smallest visible effect of their line (up to "
                       f"{percent(max(effects))} of the users)."])  # fmt: skip
     if run.target.reproduced is None:
-        lines.append(["Whether the checkpoint belongs to these data: it stores no metric that could be computed again."])
+        lines.append(
+            ["Whether the checkpoint belongs to these data: it stores no metric that could be computed again."]
+        )
     lines.append(["Who made this record and when: it is not signed, its times are claims."])
     return lines

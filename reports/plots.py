@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .svg import INK, MUTED, PAGE, RULE, SERIES, inline
@@ -116,10 +117,12 @@ def lorenz(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     # the triangle above the diagonal is always empty: room for a key in the curves' own order
     heights = {name: sum(y for _, y in curves[name]) / len(curves[name]) for name in names}
     for row, name in enumerate(sorted(names, key=lambda n: -heights[n])):
-        place, y = names.index(name), 0.94 - 0.085 * row
+        place, level = names.index(name), 0.94 - 0.085 * row
         colour = SERIES[0] if place == 0 else MUTED
-        ax.plot([0.03, 0.12], [y, y], color=colour, linewidth=2.4 if place == 0 else 1.3, linestyle=DASHES[place])
-        ax.text(0.145, y, words(name), color=colour if place == 0 else INK, fontsize=FONT, va="center",
+        ax.plot(
+            [0.03, 0.12], [level, level], color=colour, linewidth=2.4 if place == 0 else 1.3, linestyle=DASHES[place]
+        )
+        ax.text(0.145, level, words(name), color=colour if place == 0 else INK, fontsize=FONT, va="center",
                 parse_math=False, fontweight="bold" if place == 0 else "normal")  # fmt: skip
     ax.text(0.40, 0.425, "even", color=MUTED, fontsize=FONT, ha="right", va="bottom")
     described = "; ".join(
@@ -131,7 +134,7 @@ def lorenz(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
 
 def at(curve: Sequence[tuple[float, float]], x: float) -> float:
     """A piecewise linear curve's height at x."""
-    for (x0, y0), (x1, y1) in zip(curve, curve[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(curve):
         if x0 <= x <= x1 and x1 > x0:
             return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
     return curve[-1][1]
@@ -151,7 +154,8 @@ def utility(values: Mapping[str, float], metric: str, interval: tuple[float, flo
             ax.plot(interval, [row, row], color=INK, linewidth=1.4, solid_capstyle="butt")
             end = max(value, interval[1])
         ax.annotate(number(value, 3), (end, row), (5, 0), textcoords="offset points", va="center",
-                    color=INK, fontsize=FONT, fontweight="bold" if own else "normal", annotation_clip=False)  # fmt: skip
+                    color=INK, fontsize=FONT, fontweight="bold" if own else "normal",
+                    annotation_clip=False)  # fmt: skip
         ax.annotate(words(name, 20), (0, row), (-7, 0), textcoords="offset points", va="center", ha="right",
                     color=INK, fontsize=FONT, fontweight="bold" if own else "normal", annotation_clip=False,
                     parse_math=False)  # fmt: skip

@@ -1,6 +1,6 @@
 """Makes matplotlib's SVG fit to stand inside a page: CSS variables for colours, one font, no shared names, a title.
 
-Inline SVG shares identifiers and style sheets with the whole page, so identifiers get a prefix and the style sheet goes.
+Inline SVG shares identifiers and style sheets with the whole page: identifiers get a prefix, the style sheet goes.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ TITLES = (
     "الفيلم \u202eالعجيب (2011)",
     "雨の日のラジオ 🎬📻",
     "A very long title " + "that never ends " * 700,
-    'Quote " and \' and `tick` | pipe',
+    "Quote \" and ' and `tick` | pipe",
     "@someone [click](https://example.org) #12",
     "Weiße Nächte über Łódź",
 )
