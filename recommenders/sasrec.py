@@ -40,9 +40,9 @@ class _Block(torch.nn.Module):
         self.forward_out = torch.nn.Linear(inner * dim, dim)
 
     def encode(self, x: torch.Tensor, drop: Dropout) -> torch.Tensor:
-        """float [B, L, d] -> float [B, L, d]."""
+        """A block's output, float [B, L, d], from its input, float [B, L, d]."""
         parts: torch.Tensor = self.query_key_value(self.attention_norm(x))
-        query, key, value = parts.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = parts.view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + drop(self.attention_out(seen.transpose(1, 2).flatten(2)))
         wide = functional.relu(self.forward_in(self.forward_norm(x)))
@@ -94,4 +94,4 @@ class SASRec(SequentialModel):
 
     def spread(self, name: str, shape: tuple[int, ...]) -> float:
         """See SequentialModel."""
-        return 0.02 if name in ("item", "position") else math.sqrt(2.0 / sum(shape))
+        return 0.1 if name in ("item", "position") else math.sqrt(2.0 / sum(shape))

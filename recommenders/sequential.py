@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -144,8 +144,8 @@ class SequenceTraining:
 
     def drawn(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Items drawn in proportion to how often they are targets, int64 [N]; a few more windows change few draws."""
-        found = np.searchsorted(self.edges, rng.random(self.config.negatives) * self.edges[-1], side="right")
-        return np.minimum(found, len(self.edges) - 1)
+        chance = rng.random(self.config.negatives) * self.edges[-1]
+        return np.searchsorted(self.edges, chance, side="right")
 
     def _put(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-_BLOCK = 1 << 18  # logits at a time on a CPU: a block stays in the cache
+_BLOCK = 1 << 17  # logits at a time on a CPU: a block stays in the cache
 
 
 def cross_entropy(
