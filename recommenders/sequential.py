@@ -114,7 +114,8 @@ class SequenceTraining:
         self.sampled = config.loss == "sampled" or (config.loss == "auto" and n_items > SMALL_CATALOGUE)
         share = windows.popularity(n_items)
         self.share = share / share.sum()
-        self.edges = np.cumsum(self.share)
+        edges = np.cumsum(self.share)
+        self.edges = edges / edges[-1]  # exactly 1 at the end, which no draw reaches
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """All parameters of the network."""
@@ -144,8 +145,8 @@ class SequenceTraining:
 
     def drawn(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Items drawn in proportion to how often they are targets, int64 [N]; a few more windows change few draws."""
-        chance = rng.random(self.config.negatives) * self.edges[-1]
-        return np.searchsorted(self.edges, chance, side="right")
+        found: NDArray[np.int64] = np.searchsorted(self.edges, rng.random(self.config.negatives), side="right")
+        return found
 
     def _put(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
