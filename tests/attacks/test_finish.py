@@ -63,7 +63,7 @@ def drafts(draw: Any) -> tuple[Draft, Goal]:
     return draft, goal
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(drafts())
 def test_any_draft_becomes_valid_accounts(made: tuple[Draft, Goal]) -> None:
     draft, goal = made

@@ -81,10 +81,10 @@ def test_bandwagon_is_half_popular(kind: Any) -> None:
 
 
 def test_bandwagon_draws_by_popularity() -> None:
-    items, _ = parts(made("bandwagon", "implicit", profile=3, head=1, popular_share=1))
-    drawn = np.bincount(items, minlength=LOG.n_items)
+    profiles = run(build("bandwagon", {"head": 1, "popular_share": 1}), LOG, Goal((T,), 8_000, 2))
     others = np.arange(LOG.n_items) != T
-    assert np.corrcoef(drawn[others], COUNTS[others])[0, 1] > 0.6
+    drawn = np.bincount(profiles.item, minlength=LOG.n_items)[others] / 8_000
+    assert drawn == pytest.approx(COUNTS[others] / COUNTS[others].sum(), abs=0.008)
 
 
 def test_reverse_bandwagon_takes_disliked_well_known_items() -> None:
