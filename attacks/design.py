@@ -38,6 +38,7 @@ class Design:
         targets: watched by every control.
         kind: what the victim reads.
         profile: P.
+        genuine: number of genuine users, of which attack sizes are shares.
         controls: one per seed.
         clones: one per size and seed.
         trials: by attack and size.
@@ -48,6 +49,7 @@ class Design:
     targets: Targets
     kind: Kind
     profile: int
+    genuine: int
     controls: tuple[Cell, ...]
     clones: Mapping[str, tuple[Cell, ...]]
     trials: Mapping[tuple[str, str], tuple[Trial, ...]]
@@ -136,7 +138,7 @@ def make_design(target: Target, config: InjectionConfig, direction: Direction, s
         for turn in range(config.seeds_per_target)
     ]
     trials = {(name, size): tuple(trial(name, size, *pair) for pair in pairs) for name in runs for size in config.sizes}
-    return Design(targets, kind, profile, controls, clones, trials, runs, inapplicable)
+    return Design(targets, kind, profile, train.n_users, controls, clones, trials, runs, inapplicable)
 
 
 def _check(train: InteractionLog, kind: Kind, profile: int) -> None:

@@ -104,7 +104,8 @@ class _InjectionProbe(Probe):
     def _details(self, design: Design, attack: str, size: str) -> dict[str, Any]:
         goal = design.trials[attack, size][0].attacked.params["injection"]
         found = {
-            "attack": attack, "size": size, "accounts": goal["accounts"], "profile": design.profile,
+            "attack": attack, "size": size, "size_share": goal["accounts"] / design.genuine,
+            "accounts": goal["accounts"], "profile": design.profile,
             "kind": design.kind, "knowledge": self.config.knowledge, "direction": self.direction,
         }  # fmt: skip
         if design.kind == "sequence":
@@ -132,7 +133,8 @@ class _InjectionProbe(Probe):
         if not units:
             why = f"no refit of this attack and its control gave {value}; see the failures, or the policy's cut-offs"
             return self._make(name, title, measure or value, unit, worse, missing=why, details=details, cells=cells)
-        means = {side: _mean(reader.values(side, value, watched)) for side in ("control", "clones", "attacked")}
+        sides = {"control": "control", "clone_control": "clones", "attacked": "attacked"}
+        means = {name: _mean(reader.values(side, value, watched)) for name, side in sides.items()}
         by_target: dict[str, list[float]] = {}
         for one in units:
             by_target.setdefault(one.cluster, []).append(one.value)

@@ -149,7 +149,7 @@ def test_the_arithmetic_by_hand() -> None:
     assert {unit.seed for unit in hits.units} == set(seeds)
     assert hits.estimate == pytest.approx(0.3) and hits.n == 4 and hits.worse == "higher"
     assert hits.resolution == pytest.approx(1 / 50)
-    assert hits.baseline == pytest.approx({"control": 0.15, "clones": 0.165})
+    assert hits.baseline == pytest.approx({"control": 0.15, "clone_control": 0.165})
     assert hits.details["attacked"] == pytest.approx(0.45) and hits.details["change_by_clones"] == pytest.approx(0.015)
     assert hits.details["targets"] == pytest.approx({first: 0.4, second: 0.2})
     assert hits.details["utility_change"] == pytest.approx(-0.2)
