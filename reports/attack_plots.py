@@ -71,12 +71,10 @@ def _strongest(points: Sequence[AttackPoint], limit: int) -> list[AttackPoint]:
 
 def _interval(point: AttackPoint) -> tuple[float, float] | None:
     """The interval of the change, laid at the control's level; the targets' range where no rule judged it."""
-    if point.control is None:
-        return None
-    if point.low is not None and point.high is not None:
-        return point.control + point.low, point.control + point.high
     values = [value for _, value in point.targets]
-    return (point.control + min(values), point.control + max(values)) if values else None
+    ends = (point.low, point.high) if point.low is not None else (min(values), max(values)) if values else (None, None)
+    one, other = (point.level(end) for end in ends)
+    return None if one is None or other is None else (min(one, other), max(one, other))
 
 
 def _ends(point: AttackPoint) -> list[float]:
@@ -86,11 +84,8 @@ def _ends(point: AttackPoint) -> list[float]:
 
 def _bound(points: Sequence[AttackPoint]) -> float | None:
     """The level of the bound where all points share one bound and one control."""
-    pairs = {(round(p.control, 9), round(p.bound, 9)) for p in points if p.bound is not None and p.control is not None}
-    if len(pairs) != 1:
-        return None
-    control, bound = pairs.pop()
-    return control + bound
+    levels = {round(level, 9) for point in points if (level := point.level(point.bound)) is not None}
+    return levels.pop() if len(levels) == 1 else None
 
 
 def _style(attack: str, all_points: Sequence[AttackPoint]) -> tuple[str, str]:

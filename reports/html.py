@@ -202,6 +202,8 @@ def _attack(reading: Reading, check: str) -> dict[str, Any] | None:
         "rates": hit_rate_panels(rates, f"{check}-rate"),
         "hidden": max(0, len({point.attack for point in rates}) - 8),
         "points": rates[:POINTS],
+        "loss": any(point.sign < 0 for point in rates),
+        "has_utility": any(point.utility is not None for point in rates),
         "all_points": len(rates),
         "shifts": rank_shift_panels(shifts, f"{check}-shift"),
         "shift_unit": shifts[0].unit if shifts else "",

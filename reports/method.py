@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .readings import Reading
+from .readings import Reading, real
 from .text import Data, Sentence, count, cut, duration, percent, plural
 
 GLOSSARY: tuple[tuple[str, str], ...] = (
@@ -36,6 +36,11 @@ def method(reading: Reading) -> list[Sentence]:
          f"train, {count(run.target.valid_events)} to validate, {count(run.target.test_events)} to test."],
         ["Every list ranks the whole catalogue. Fake accounts are never ranked and never counted."],
     ]  # fmt: skip
+    crafted = next((e.details for e in run.evidence if "attack" in e.details and "profile" in e.details), None)
+    if crafted is not None:
+        seen = real(crafted.get("knowledge"))
+        knows = f"; the attacker sees {percent(seen)} of the genuine profiles" if seen is not None else ""
+        lines.append(["Fake accounts hold ", Data(cut(str(crafted["profile"]), 20)), f" events each{knows}."])
     refits = [cell for cell in run.cells if cell.kind == "refit"]
     if reading.points or refits:
         lines += [

@@ -34,8 +34,9 @@ STRATA = ("head", "middle", "cold")
 class AttackPoint:
     """One attack at one size on one popularity stratum, by one measure.
 
-    `attacked`, `control` and `clone` are the measure's levels (None where the check gives none); `low` and `high`
-    bound the difference `estimate` = attacked - control; `targets` are (item id, mean difference) pairs.
+    `attacked`, `control` and `clone` are the measure's levels (None where the check gives none). `estimate`, `low`,
+    `high`, `bound` and `targets` (item id, mean over seeds) are differences, `sign` * (attacked - control): a loss
+    has the sign -1. `share` orders sizes. `utility` is what genuine users gain or lose in NDCG beside it.
     """
 
     check: str
@@ -48,6 +49,7 @@ class AttackPoint:
     attacked: float | None
     control: float | None
     clone: float | None
+    sign: int
     estimate: float | None
     low: float | None
     high: float | None
@@ -56,6 +58,11 @@ class AttackPoint:
     n: int
     state: State
     targets: tuple[tuple[str, float], ...]
+    utility: float | None
+
+    def level(self, difference: float | None) -> float | None:
+        """The level that a difference means, laid at the control."""
+        return None if difference is None or self.control is None else self.control + self.sign * difference
 
 
 @dataclass(frozen=True)
@@ -185,18 +192,24 @@ class Reading:
     def _point(self, evidence: Evidence) -> AttackPoint:
         details, finding = evidence.details, self.by_id.get(evidence.id)
         interval = finding.interval if finding else None
-        share = real(details.get("size_share"))
+        size, attacked, control = (
+            str(details.get("size", "")),
+            real(details.get("attacked")),
+            real(details.get("control")),
+        )
+        clone = details.get("clones", details.get("clone_control"))
         return AttackPoint(
             check=evidence.check,
             measure=evidence.measure,
             unit=evidence.unit,
             attack=str(details["attack"]),
-            size=str(details.get("size", "")),
-            share=share if share is not None else 0.0,
+            size=size,
+            share=_share(details, size),
             stratum=str(details.get("stratum", "all")),
-            attacked=real(details.get("attacked")),
-            control=real(details.get("control")),
-            clone=real(details.get("clone_control")),
+            attacked=attacked,
+            control=control,
+            clone=real(clone),
+            sign=_sign(evidence, attacked, control),
             estimate=evidence.estimate,
             low=interval[0] if interval else None,
             high=interval[1] if interval else None,
@@ -205,6 +218,7 @@ class Reading:
             n=evidence.n,
             state=state(finding) if finding else "measured",
             targets=_targets(evidence),
+            utility=real(details.get("utility_change")),
         )
 
 
@@ -234,7 +248,33 @@ def real(value: Any) -> float | None:
     """A finite number, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number that no float holds
+        return None
+
+
+def _share(details: dict[str, Any], size: str) -> float:
+    """What orders attack sizes: the share if the check gives it, else the accounts, else the number in the text."""
+    for key in ("size_share", "accounts"):
+        value = real(details.get(key))
+        if value is not None:
+            return value
+    try:
+        return real(float(size.strip().rstrip("%"))) or 0.0
+    except ValueError:
+        return 0.0
+
+
+def _sign(evidence: Evidence, attacked: float | None, control: float | None) -> int:
+    """+1 if the estimate is attacked less control, -1 if it is a loss."""
+    if not evidence.measure.startswith("hr@"):
+        return 1
+    if attacked is not None and control is not None and evidence.estimate:
+        change = attacked - control
+        if change:
+            return 1 if abs(change - evidence.estimate) <= abs(change + evidence.estimate) else -1
+    return -1 if evidence.details.get("direction") == "nuke" else 1
 
 
 def _whole(value: Any) -> int | None:

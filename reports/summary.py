@@ -141,11 +141,12 @@ def _hit_rate(point: AttackPoint, start: str) -> Sentence:
     parts: list[str | Data] = [start, attack, " accounts at attack size ", size, ": a target item of the ", stratum]
     parts += [" group is in the top ", k, f" of {percent(point.attacked)} of the eligible users, "]
     parts.append(f"against {percent(point.control)} without the attack")
-    tail = [f"change {points(point.estimate, signed=True)} percentage points"]
+    signed = point.sign > 0
+    tail = [f"{'change' if signed else 'loss'} {points(point.estimate, signed=signed)} percentage points"]
     if point.low is not None and point.high is not None:
-        tail.append(f"interval {points(point.low, signed=True)} to {points(point.high, signed=True)}")
+        tail.append(f"interval {points(point.low, signed=signed)} to {points(point.high, signed=signed)}")
     if point.bound is not None:
-        tail.append(f"bound {points(point.bound, signed=True)}")
+        tail.append(f"bound {points(point.bound, signed=signed)}")
     return [*parts, f" ({'; '.join(tail)})."]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -127,7 +128,7 @@ def _exposure() -> list[Evidence]:
     curves = {name: [[x, round(x**power, 6)] for x in at] for name, power in (("model", 7.0), ("random", 1.12))}
     curves["popularity"] = [[x, round(max(0.0, (x - 0.93) / 0.07) ** 1.3, 6)] for x in at]
 
-    def named(counts: range, first: int) -> list[dict[str, Any]]:
+    def named(counts: Sequence[int], first: int) -> list[dict[str, Any]]:
         return [
             {"id": f"{200000 + first + n:07d}", "title": TITLES[(first + n) % len(TITLES)], "count": c,
              "train_events": 400 - 11 * n}
@@ -136,7 +137,7 @@ def _exposure() -> list[Evidence]:
 
     details = {
         "lorenz": curves, "most_exposed": named(range(1480, 480, -100), 0),
-        "least_exposed": named(range(0, 1), 3) * 6, "never_shown": 412, "items": 1099,
+        "least_exposed": named([0] * 6, 3), "never_shown": 412, "items": 1099,
     }  # fmt: skip
     return [
         Evidence(
@@ -163,25 +164,28 @@ def _attack(
 ) -> list[Evidence]:
     control, ease = STRATA[stratum]
     power = ATTACKS.get(attack, 0.5)
-    gain = power * ease * 0.22 * (SIZES[size] / 0.03) ** 0.6 if sign > 0 else -control * power * 0.5
+    gain = power * ease * 0.22 * (SIZES[size] / 0.03) ** 0.6 if sign > 0 else control * power * 0.5
     start = list(STRATA).index(stratum) * 8
     units, shifts = [], []
     for item in items[start : start + 8]:
         target = draw.gauss(0.0, 0.3)
         for seed in (0, 1):
             value = gain * (1 + target + draw.gauss(0.0, 0.08))
-            units.append(Unit(cluster=item, seed=seed, value=round(max(-control, value), 5)))
-            shifts.append(Unit(cluster=item, seed=seed, value=round(gain * 24 + 1.5 * target + draw.gauss(0, 0.2), 4)))
+            units.append(Unit(cluster=item, seed=seed, value=round(min(value, control) if sign < 0 else value, 5)))
+            shift = sign * gain * 24 + 1.5 * target + draw.gauss(0, 0.2)
+            shifts.append(Unit(cluster=item, seed=seed, value=round(shift, 4)))
     details = {
-        "attack": attack, "size": size, "size_share": SIZES[size], "stratum": stratum, "control": control,
-        "attacked": round(control + fmean(u.value for u in units), 5),
-        "clone_control": round(control * (1 + sign * 0.04 * SIZES[size] / 0.01), 5),
+        "attack": attack, "size": size, "accounts": round(SIZES[size] * 2059), "profile": 30, "kind": "implicit",
+        "knowledge": 1.0, "direction": "push" if sign > 0 else "nuke", "stratum": stratum,
+        "utility_change": -0.002 * power, "control": control,
+        "attacked": round(control + sign * fmean(u.value for u in units), 5),
+        "clones": round(control * (1 + 0.04 * SIZES[size] / 0.01), 5),
     }  # fmt: skip
     word = "Gain" if sign > 0 else "Loss"
     shared: dict[str, Any] = {"check": check, "n": len(units), "cells": [_hash(f"{attack}{size}{stratum}")[:32]]}
     return [
         Evidence(
-            id=f"{check}.{attack}.{size}.{stratum}.hr@20", measure="hr@20", worse="higher" if sign > 0 else "lower",
+            id=f"{check}.{attack}.{size}.{stratum}.hr@20", measure="hr@20", worse="higher",
             title=f"{word} in hit rate of {stratum} targets under {attack} accounts of {size}",
             unit="share of genuine users, 0..1", estimate=fmean(u.value for u in units), units=units,
             resolution=1 / 2059, baseline={"control": control}, details=details, **shared,
@@ -191,7 +195,7 @@ def _attack(
             title=f"Shift of {stratum} targets in log2 rank under {attack} accounts of {size}",
             worse="higher" if sign > 0 else "lower", unit="doublings of rank, positive = towards the top",
             estimate=fmean(u.value for u in shifts), units=shifts,
-            details={k: details[k] for k in ("attack", "size", "size_share", "stratum")}, **shared,
+            details={k: details[k] for k in ("attack", "size", "accounts", "stratum")}, **shared,
         ),
     ]  # fmt: skip
 
@@ -230,7 +234,7 @@ def _rule(found: Evidence) -> tuple[float, Any, str] | None:
     if found.id.startswith("exposure"):
         return 0.5, "warning", "half of the catalogue should be reachable"
     if found.id.endswith("hr@20"):
-        return (0.05 if found.check == "promotion" else -0.05), "error", "one user in twenty"
+        return 0.05, "error", "one user in twenty"
     return None
 
 

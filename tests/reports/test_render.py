@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from recaudit.audit.evidence import AuditRun
+from recaudit.reports import render
+from recaudit.reports.index import index_page, write_index
+
+from .hostile import MARK, TEXTS, poisoned
+from .test_html import ACTIVE, Parsed
+
+
+def test_all_reports_are_written_and_again_with_the_same_bytes(run: AuditRun, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "out"
+    paths = render.render_all(run, folder)
+    assert [path.name for path in paths] == ["report.html", "report.md", "junit.xml"]
+    before = [path.read_bytes() for path in paths]
+    assert [path.read_bytes() for path in render.render_all(run, folder)] == before
+    assert sorted(path.name for path in folder.iterdir()) == ["junit.xml", "report.html", "report.md"]
+
+
+def test_a_report_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.md"
+    render.write(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(render.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        render.write(path, b"new")
+    assert path.read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_reports_are_as_readable_as_the_umask_allows(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        render.write(tmp_path / "report.md", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "report.md").stat().st_mode) == 0o644
+
+
+def test_the_index_links_to_every_report(run: AuditRun, tmp_path: Path) -> None:
+    folders = [tmp_path / "first model" / "audit", tmp_path / "zweite#?" / "audit"]
+    page = write_index(tmp_path, [(run, folder) for folder in folders]).read_text("utf-8")
+    links = [value for value in Parsed(page).all("href") if not value.startswith("#")]
+    assert links == ["first%20model/audit/report.html", "zweite%23%3F/audit/report.html"]
+    assert page.count("Can fake users push an item?") == 1 and page.count("412 of 1,099 items") == 2
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_text_from_data_stays_text_in_the_index(run: AuditRun, text: str) -> None:
+    parsed = Parsed(index_page([(poisoned(run, text), "a/report.html")]).decode())
+    assert not ACTIVE & set(parsed.tags)
+    assert [d for stack, d in parsed.texts if MARK in d and not {"bdi", "title"} & stack] == []
+    assert not [value for _, _, value in parsed.attributes if MARK in value]
+
+
+def test_an_index_of_nothing() -> None:
+    assert "0 audits" in index_page([]).decode()
