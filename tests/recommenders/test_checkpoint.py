@@ -5,12 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import pickle
-import resource
 import shutil
 import sys
-import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,55 +17,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recaudit.datasets.errors import CheckpointError, InputError, RecauditError, UnfinishedError
-from recaudit.datasets.log import InteractionLog
+from recaudit.datasets.errors import CheckpointError
 from recaudit.datasets.read import LoadedLog
-from recaudit.datasets.split import Split, make_split
-from recaudit.recommenders import checkpoint_folder
+from recaudit.datasets.split import Split
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit, names
-from recaudit.recommenders.checkpoint import agree, check_destination, open_checkpoint, reproduce, save_checkpoint
+from recaudit.recommenders.checkpoint import agree, open_checkpoint, reproduce, save_checkpoint
 from recaudit.recommenders.checkpoint_tensors import read_tensors
 from recaudit.recommenders.evaluate import evaluate
-from recaudit.recommenders.target import Target
 
-from .hostile import RECORD, WEIGHTS, hostile_checkpoints, payload_ran, reseal, write_tensors
-
-USERS, ITEMS = 23, 17
-RECIPE = Recipe("mf", {"dim": 3}, epochs=2)
-
-
-def small_log() -> InteractionLog:
-    """Ratings with times, awkward ids and side tables."""
-    draw = np.random.default_rng(5)
-    user = np.repeat(np.arange(USERS, dtype=np.int32), 8)
-    item = np.concatenate([draw.permutation(ITEMS)[:8] for _ in range(USERS)]).astype(np.int32)
-    users = pd.DataFrame({"age": [str(n) for n in range(USERS)], "note": ["NA"] * USERS}, dtype=str)
-    titles = ['Cat, "the"', "line\nbreak", "re\rturn", "日本語 🎬", " 007 ", "nan", "1e5"]
-    items = pd.DataFrame({"title": [titles[n % 7] + str(n) for n in range(ITEMS)]}, dtype=str)
-    ids = [f"{n:04d}" for n in range(ITEMS - 3)] + ["Ünïcode", "a,b", "\u202e"]
-    return InteractionLog(
-        user,
-        item,
-        np.array([f"u{n:03d}" for n in range(USERS)]),
-        np.array(ids),
-        draw.integers(1, 6, len(user)).astype(np.float32),
-        draw.integers(10**9, 2 * 10**9, len(user)),
-        users,
-        items,
-    )
+from .forging import RECORD, WEIGHTS, reseal, write_tensors
+from .hostile import hostile_checkpoints, payload_ran
+from .small_checkpoint import ITEMS, RECIPE, USERS, assert_same, bounded, listing, refusal, save, small_log, small_split
 
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    return make_split(LoadedLog(small_log()), "leave-last-out")
-
-
-def save(path: Path, split: Split, recipe: Recipe = RECIPE, **options: Any) -> Any:
-    model = fit(recipe, split.train, 7)
-    metrics = evaluate(model, split.test, split.history, cutoffs=(5, 20))
-    save_checkpoint(path, model, recipe, split, 7, metrics, **options)
-    return model
+    return small_split()
 
 
 @pytest.fixture(scope="module")
@@ -77,27 +41,6 @@ def good(tmp_path_factory: pytest.TempPathFactory, split: Split) -> Path:
     path = tmp_path_factory.mktemp("good") / "ckpt"
     save(path, split, fit_seconds=0.25)
     return path
-
-
-def listing(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def assert_same(target: Target, other: Target) -> None:
-    everyone = np.arange(USERS)
-    assert target.fingerprint == other.fingerprint
-    assert np.array_equal(
-        target.model.scores(everyone, target.split.history), other.model.scores(everyone, other.split.history)
-    )
-    for part in ("train", "valid", "test"):
-        assert getattr(target.split, part).fingerprint == getattr(other.split, part).fingerprint
-    assert (target.recipe, target.seed, target.stored_metrics) == (other.recipe, other.seed, other.stored_metrics)
-
-
-def refusal(path: Path, *arguments: Any) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        open_checkpoint(path, *arguments)
-    return str(caught.value)
 
 
 # --- what is saved comes back -----------------------------------------------------------------------------------
@@ -216,17 +159,6 @@ def test_other_data_say_which_part_differs(good: Path, split: Split) -> None:
 
 
 # --- what is not as saved is refused ----------------------------------------------------------------------------
-
-
-@contextmanager
-def bounded(most: int) -> Iterator[None]:
-    """Python and numpy allocate no more than so many bytes."""
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < most
-    finally:
-        tracemalloc.stop()
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
@@ -374,225 +306,3 @@ def test_a_header_length_that_looks_like_a_pickle_is_none(length: int, tmp_path:
     assert (tmp_path / "w").read_bytes()[0] == 0x80
     arrays, _ = read_tensors(tmp_path / "w", {"w": ((2,), "F32")})
     assert arrays["w"].tolist() == [1, 2]
-
-
-edits = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4)
-
-
-def mutate(path: Path, changes: list[tuple[float, int]], how: str) -> None:
-    raw = bytearray(path.read_bytes())
-    for where, byte in changes:
-        place = int(where * len(raw))
-        if how == "insert":
-            raw[place:place] = bytes([byte])
-        elif how == "delete":
-            del raw[place : place + byte]
-        elif raw:
-            raw[place] = byte
-    path.write_bytes(raw)
-
-
-files = st.sampled_from([RECORD, WEIGHTS, "ids.json", "events.safetensors", "users.csv", "items.csv"])
-hows = st.sampled_from(["replace", "insert", "delete"])
-
-
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=files, changes=edits, how=hows)
-def test_any_mutation_is_refused_or_changes_nothing(
-    name: str, changes: list[tuple[float, int]], how: str, good: Path, tmp_path: Path
-) -> None:
-    place = tmp_path / "m"
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(good, place)
-    mutate(place / name, changes, how)
-    try:
-        target = open_checkpoint(place)
-    except CheckpointError as error:
-        assert str(error).isprintable()
-    else:
-        assert_same(target, open_checkpoint(good))
-
-
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=files.filter(lambda name: name != RECORD), changes=edits, how=hows, head=st.booleans())
-def test_mutations_with_right_digests_raise_nothing_else(
-    name: str, changes: list[tuple[float, int]], how: str, head: bool, good: Path, tmp_path: Path
-) -> None:
-    place = tmp_path / "m"
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(good, place)
-    if head:  # aim at the header
-        changes = [(where * 300 / (place / name).stat().st_size % 1, byte) for where, byte in changes]
-    mutate(place / name, changes, how)
-    reseal(place)
-    try:
-        target = open_checkpoint(place)
-    except CheckpointError as error:
-        assert str(error).isprintable()
-    else:
-        assert np.isfinite(target.model.scores(np.arange(USERS), target.split.history)).all() or name == WEIGHTS
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), value=json_values)
-def test_any_field_with_any_value_raises_nothing_else(
-    data: st.DataObject, value: Any, good: Path, tmp_path: Path
-) -> None:
-    place = tmp_path / "m"
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(good, place)
-
-    def change(record: dict[str, Any]) -> None:
-        node = record
-        while True:
-            key = data.draw(st.sampled_from(sorted(node)))
-            if not isinstance(node[key], dict) or not node[key] or data.draw(st.booleans()):
-                node[key] = value
-                return
-            node = node[key]
-
-    reseal(place, change)
-    try:
-        open_checkpoint(place)
-    except CheckpointError as error:
-        assert str(error).isprintable()
-
-
-# --- saving: all or nothing ---------------------------------------------------------------------------------------
-
-
-def test_nothing_is_replaced_unasked(good: Path, split: Split, tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    work.mkdir()
-    (work / "thesis.tex").write_text("years")
-    for overwrite in (False, True):
-        with pytest.raises(InputError, match="other files"):
-            save(work, split, overwrite=overwrite)
-        with pytest.raises(InputError, match="other files"):
-            check_destination(work, overwrite=overwrite)
-    assert (work / "thesis.tex").read_text() == "years"
-    shutil.copytree(good, tmp_path / "c")
-    with pytest.raises(InputError, match="overwrite"):
-        save(tmp_path / "c", split)
-    (tmp_path / "c" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"notes\.txt"):
-        save(tmp_path / "c", split, overwrite=True)
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="is a file"):
-        check_destination(tmp_path / "file", overwrite=True)
-    with pytest.raises(InputError):
-        check_destination(tmp_path / "file" / "below")
-    check_destination(tmp_path / "new" / "deep")
-    assert not (tmp_path / "new").exists()
-
-
-def test_overwriting_replaces_and_leaves_nothing_behind(good: Path, split: Split, tmp_path: Path) -> None:
-    shutil.copytree(good, tmp_path / "c")
-    save(tmp_path / "c", split, Recipe("popularity", {}), overwrite=True)
-    assert open_checkpoint(tmp_path / "c").recipe.model == "popularity"
-    (tmp_path / "empty").mkdir()
-    save(tmp_path / "empty", split)
-    assert_same(open_checkpoint(tmp_path / "empty"), open_checkpoint(good))
-    assert listing(tmp_path) == ["c", "empty"]
-
-
-def test_a_folder_gets_ordinary_permissions(good: Path, tmp_path: Path) -> None:
-    (tmp_path / "ordinary").mkdir()
-    assert good.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
-
-
-@pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize("call", range(8))
-def test_a_full_disk_leaves_what_was_there(
-    there: bool, call: int, good: Path, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if there:
-        shutil.copytree(good, tmp_path / "c")
-    real, calls = os.fsync, []
-
-    def full(handle: int) -> None:
-        calls.append(handle)
-        if len(calls) == call + 1:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(handle)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", full)
-        if call < 7:  # the last one is the parent folder's, when the new name already stands
-            with pytest.raises(UnfinishedError, match="free some space"):
-                save(tmp_path / "c", split, replace(RECIPE, epochs=1), overwrite=True)
-    assert listing(tmp_path) == (["c"] if there else [])
-    if there:
-        assert_same(open_checkpoint(tmp_path / "c"), open_checkpoint(good))
-
-
-def test_a_real_write_that_fails(good: Path, split: Split, tmp_path: Path) -> None:
-    model = fit(RECIPE, split.train, 7)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
-        with pytest.raises(UnfinishedError):
-            save_checkpoint(tmp_path / "c", model, RECIPE, split, 7, {})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert listing(tmp_path) == []
-
-
-def test_a_rename_that_fails_puts_the_former_one_back(
-    good: Path, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(good, tmp_path / "c")
-    real = Path.rename
-
-    def broken(self: Path, goal: Path) -> Path:
-        if self.name.endswith(".new"):
-            raise KeyboardInterrupt
-        return real(self, goal)
-
-    monkeypatch.setattr(checkpoint_folder.Path, "rename", broken)
-    with pytest.raises(KeyboardInterrupt):
-        save(tmp_path / "c", split, overwrite=True)
-    assert listing(tmp_path) == ["c"]
-    assert_same(open_checkpoint(tmp_path / "c"), open_checkpoint(good))
-
-
-@pytest.mark.parametrize("metrics", [{"ndcg@20": float("nan")}, {"a metric": 0.1}, {"ndcg@0": 0.1}])
-def test_metrics_that_could_not_be_read_back(metrics: dict[str, float], split: Split, tmp_path: Path) -> None:
-    with pytest.raises(InputError):
-        save_checkpoint(tmp_path / "c", fit(RECIPE, split.train, 7), RECIPE, split, 7, metrics)
-    assert listing(tmp_path) == []
-
-
-def test_what_does_not_belong_together_is_not_saved(split: Split, tmp_path: Path) -> None:
-    model: Any = fit(RECIPE, split.train, 7)
-    with pytest.raises(InputError, match="ease"):
-        save_checkpoint(tmp_path / "c", model, Recipe("ease", {}), split, 7, {})
-    log = small_log()
-    wider = make_split(LoadedLog(replace(log, user_ids=np.append(log.user_ids, "one more"), users=None)), "ratio")
-    with pytest.raises(InputError, match="24"):
-        save_checkpoint(tmp_path / "c", model, RECIPE, wider, 7, {})
-    model.state()["user"].fill_(float("inf"))
-    with pytest.raises(InputError, match="infinite"):
-        save_checkpoint(tmp_path / "c", model, RECIPE, split, 7, {})
-    assert listing(tmp_path) == []
-
-
-def test_reproduce_finds_a_false_claim(good: Path, tmp_path: Path) -> None:
-    assert agree(reproduce(open_checkpoint(good)))
-    shutil.copytree(good, tmp_path / "c")
-    reseal(tmp_path / "c", lambda record: record["metrics"].update({"ndcg@20": 0.999}))
-    pairs = reproduce(open_checkpoint(tmp_path / "c"))
-    assert not agree(pairs) and pairs["ndcg@20"][0] == 0.999 and pairs["ndcg@20"][1] < 0.99
-    reseal(tmp_path / "c", lambda record: record["metrics"].update({"magic@5": 0.5}))
-    assert not agree(reproduce(open_checkpoint(tmp_path / "c"))) and not agree({})
-
-
-def test_errors_are_inputs_errors() -> None:
-    assert CheckpointError.exit_code == 2 and issubclass(CheckpointError, RecauditError)
