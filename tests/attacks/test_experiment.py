@@ -152,6 +152,7 @@ def test_the_arithmetic_by_hand() -> None:
     assert hits.baseline == pytest.approx({"control": 0.15, "clone_control": 0.165})
     assert hits.details["attacked"] == pytest.approx(0.45) and hits.details["change_by_clones"] == pytest.approx(0.015)
     assert hits.details["targets"] == pytest.approx({first: 0.4, second: 0.2})
+    assert hits.details["size_share"] == pytest.approx(1 / 120)
     assert hits.details["utility_change"] == pytest.approx(-0.2)
     assert hits.details["exposure_change"] == pytest.approx(-0.2)
     shift = found["promotion.random.1%.cold.log2_rank_shift"]

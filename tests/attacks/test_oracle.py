@@ -17,6 +17,7 @@ from recaudit.datasets.log import InteractionLog, Profiles
 
 TARGETS = (119, 422, 594, 884, 1593)
 Array = NDArray[np.float64]
+Stored = dict[tuple[str, int, int], Array]
 
 
 class Ease:
@@ -66,10 +67,12 @@ def victim(shared: Path) -> Ease:
 
 
 @pytest.fixture(scope="module")
-def stored(shared: Path) -> pd.DataFrame:
-    """Reference values of EASE by attack, P (fillers) and target."""
+def stored(shared: Path) -> Stored:
+    """HR@20 and log2 rank of EASE by attack, P (fillers) and target."""
     rows = pd.read_csv(shared / "oracles/attacks/results-automotive.csv")
-    return rows[rows.victim == "ease"].set_index(["attack", "P", "target"])[["hr20", "log2rank"]]
+    rows = rows[rows.victim == "ease"]
+    keys = zip(rows.attack, rows.P, rows.target, strict=True)
+    return dict(zip(keys, rows[["hr20", "log2rank"]].to_numpy(), strict=True))
 
 
 def gains(victim: Ease, attack: str, profile: int, kind: Any, seeds: int, **settings: Any) -> Array:
@@ -83,10 +86,10 @@ def gains(victim: Ease, attack: str, profile: int, kind: Any, seeds: int, **sett
     return np.array(found)
 
 
-def reference(stored: pd.DataFrame, attack: str, fillers: int = 4) -> Array:
+def reference(stored: Stored, attack: str, fillers: int = 4) -> Array:
     """The same of the stored profiles."""
-    rows = [stored.loc[(attack, fillers, target)].to_numpy() for target in TARGETS]
-    clean = [stored.loc[("none", 0, target)].to_numpy() for target in TARGETS]
+    rows = [stored[attack, fillers, target] for target in TARGETS]
+    clean = [stored["none", 0, target] for target in TARGETS]
     return np.array([[own[0], none[1] - own[1]] for own, none in zip(rows, clean, strict=True)])
 
 
@@ -96,12 +99,12 @@ def interval(differences: Array) -> tuple[float, float]:
     return differences.mean() - half, differences.mean() + half
 
 
-def test_the_victim_is_the_references(victim: Ease, stored: pd.DataFrame, shared: Path) -> None:
+def test_the_victim_is_the_references(victim: Ease, stored: Stored, shared: Path) -> None:
     for target in TARGETS:
-        assert victim.measures(target) == pytest.approx(stored.loc[("none", 0, target)].to_numpy(), abs=1e-4)
+        assert victim.measures(target) == pytest.approx(stored["none", 0, target], abs=1e-4)
     rows = pd.read_csv(shared / "oracles/attacks/automotive/random_119_P4.csv.gz")
     fakes = Profiles(50, rows.account.to_numpy(np.int32), rows.item.to_numpy(np.int32))
-    assert victim.measures(119, fakes) == pytest.approx(stored.loc[("random", 4, 119)].to_numpy(), abs=1e-4)
+    assert victim.measures(119, fakes) == pytest.approx(stored["random", 4, 119], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_the_victim_is_the_references(victim: Ease, stored: pd.DataFrame, shared
     ],
 )  # fmt: skip
 def test_equal_budgets_have_equal_effects(
-    victim: Ease, stored: pd.DataFrame, attack: str, settings: dict[str, Any], name: str, profile: int, seeds: int
+    victim: Ease, stored: Stored, attack: str, settings: dict[str, Any], name: str, profile: int, seeds: int
 ) -> None:
     """Margin of the reference page: .25 log2 on EASE; the whole interval over targets must lie inside."""
     ours = gains(victim, attack, profile, "implicit", seeds, **settings)
