@@ -79,7 +79,7 @@ def _flip(path: Path, place: int) -> None:
 def _files(tmp_path: Path) -> dict[str, Edit]:
     """Things that are no plain files, and files that nobody listed."""
     secret = tmp_path / "passwd-like"
-    secret.write_text("root:x:0:0:root:/root:/bin/sh\n")
+    secret.write_text("nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n")
 
     def link(name: str, to: Callable[[Path], Path | str]) -> Edit:
         def edit(folder: Path) -> None:
