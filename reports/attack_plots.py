@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .plots import FONT, Plot, apart, axes, tick, words
 from .readings import AttackPoint, stratum_rank
 from .svg import BOUND, INK, MUTED, PAGE, RULE, SERIES, inline
-from .text import number, percent
+from .text import MINUS, number, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ STRATA_SHOWN = 6
 
 
 def hit_rate_panels(points: Sequence[AttackPoint], key: str) -> list[Plot]:
-    """Attack size against the target's hit rate, a panel a stratum on one common scale.
+    """Attack size against the target's hit rate, a panel a stratum, all to one scale, each around its control.
 
     Several sizes are drawn as lines over sizes; a single size as rows, an attack a row.
 
@@ -30,15 +31,12 @@ def hit_rate_panels(points: Sequence[AttackPoint], key: str) -> list[Plot]:
     """
     shown = _strongest(points, len(SERIES))
     sizes = [size for size, _ in sorted({p.size: p.share for p in shown}.items(), key=lambda pair: (pair[1], pair[0]))]
-    ends = [end for point in shown for end in _ends(point)]
-    if not ends:
-        return []
-    room = 0.06 * (max(ends) - min(ends) or 0.01)
-    limits = (min(ends) - room if min(ends) > room else -room / 2, max(ends) + room)
+    strata = _strata(shown)
+    limits = _limits([[end for p in shown if p.stratum == stratum for end in _ends(p)] for stratum in strata])
     draw = _lines if len(sizes) > 1 else _rows
     return [
-        Plot(stratum, draw([p for p in shown if p.stratum == stratum], points, sizes, limits, f"{key}-{n}"))
-        for n, stratum in enumerate(_strata(shown))
+        Plot(stratum, draw([p for p in shown if p.stratum == stratum], points, sizes, limits[n], f"{key}-{n}"))
+        for n, stratum in enumerate(strata)
     ]
 
 
@@ -48,8 +46,10 @@ def rank_shift_panels(points: Sequence[AttackPoint], key: str) -> list[Plot]:
     values = [value for point in shown for _, value in point.targets]
     if not values:
         return []
-    room = 0.06 * (max(*values, 0.0) - min(*values, 0.0) or 1.0)
-    limits = (min(*values, 0.0) - room, max(*values, 0.0) + room)
+    # at least half a step wide, lest noise look like an effect
+    low, high = min(*values, -0.25), max(*values, 0.25)
+    room = 0.06 * (high - low)
+    limits = (low - room, high + room)
     return [
         Plot(stratum, _dots([p for p in shown if p.stratum == stratum], points, limits, f"{key}-{n}"))
         for n, stratum in enumerate(_strata(shown))
@@ -79,7 +79,20 @@ def _interval(point: AttackPoint) -> tuple[float, float] | None:
 
 def _ends(point: AttackPoint) -> list[float]:
     levels = [point.attacked, point.control, point.clone, *(_interval(point) or ())]
+    bound = point.level(point.bound)
+    if bound is not None and bound >= 0:  # below zero it cannot be broken
+        levels.append(bound)
     return [level for level in levels if level is not None]
+
+
+def _limits(panels: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Limits of equal width for every panel, around its own levels, not below zero where shares end."""
+    width = max((max(ends) - min(ends) for ends in panels if ends), default=0.0) * 1.14 or 0.01
+    limits = []
+    for ends in panels:
+        low = max((min(ends) + max(ends) - width) / 2 if ends else 0.0, -0.05 * width)
+        limits.append((low, low + width))
+    return limits
 
 
 def _bound(points: Sequence[AttackPoint]) -> float | None:
@@ -148,7 +161,7 @@ def _rows(
     marks: list[tuple[float, str, str]] = []
     for name, pick, dash in (("control", _control, "-"), ("clones", _clone, (0, (4, 2)))):
         level = next((level for p in points if (level := pick(p)) is not None), None)
-        if level is not None and not any(abs(level - other) < (limits[1] - limits[0]) / 100 for other, *_ in marks):
+        if level is not None and not any(abs(level - other) < (limits[1] - limits[0]) / 30 for other, *_ in marks):
             ax.axvline(level, color=MUTED, linewidth=1.3, linestyle=dash)
             marks.append((level, name, MUTED))
         elif level is not None:
@@ -191,7 +204,7 @@ def _dots(points: list[AttackPoint], every: Sequence[AttackPoint], limits: tuple
     from matplotlib.ticker import MaxNLocator
 
     ticks = [float(t) for t in MaxNLocator(5, integer=True).tick_values(*limits) if limits[0] <= t <= limits[1]]
-    ax.set_xticks(ticks, [number(t, 0, signed=True) for t in ticks])
+    ax.set_xticks(ticks, ["0" if t == 0 else f"{t:+.6g}".replace("-", MINUS) for t in ticks])
     ax.grid(axis="x", color=RULE, linewidth=0.5)
     ax.set_xlabel("shift of the target in log2 rank", color=MUTED, fontsize=FONT)
     described = "; ".join(
@@ -228,7 +241,16 @@ def _row_name(ax: Axes, row: int, name: str, colour: str) -> None:
 def _over(ax: Axes, marks: list[tuple[float, str, str]], limits: tuple[float, float]) -> None:
     """Names of vertical lines above the rows, moved apart where they would touch."""
     span = limits[1] - limits[0]
-    places = apart([level for level, *_ in marks], span * 0.34, limits[0] + span * 0.04, limits[1] - span * 0.06)
+    marks = sorted(marks)
+    widths = [len(text) * 0.036 * span for _, text, _ in marks]
+    places: list[float] = []
+    for (level, *_), width in zip(marks, widths, strict=True):
+        left = places[-1] + widths[len(places) - 1] / 2 + span * 0.03 if places else -math.inf
+        places.append(max(level, left + width / 2))
+    right = limits[1] + span * 0.06
+    for n in reversed(range(len(places))):
+        places[n] = min(places[n], right - widths[n] / 2)
+        right = places[n] - widths[n] / 2 - span * 0.03
     for (_, text, colour), x in zip(marks, places, strict=True):
         ax.text(
             x, 1.02, text, transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=FONT, color=colour

@@ -82,6 +82,7 @@ def page(run: AuditRun) -> bytes:
         "limits": limits(reading),
         "glossary": GLOSSARY,
         "rules": policy_rules(run),
+        "waivers": policy_waivers(run),
         "policy_text": text.clean(json.dumps(run.policy, indent=1, ensure_ascii=False))[:POLICY_CHARACTERS],
         "environment": sorted(run.environment.items())[:ROWS],
         "cell_counts": _cell_counts(run),
@@ -128,10 +129,19 @@ def policy_rules(run: AuditRun) -> list[dict[str, str]]:
                 "bound": _bound(bound),
                 "severity": str(entry.get("severity", "error")),
                 "reason": str(entry.get("reason", "")),
+                "author": str(entry.get("author", "")),
                 "clauses": clauses if isinstance(clauses, str) else "; ".join(str(clause) for clause in clauses),
             }
         )
     return found
+
+
+def policy_waivers(run: AuditRun) -> list[dict[str, str]]:
+    """The policy's waivers as text, whatever its version calls valid."""
+    waivers = run.policy.get("waivers")
+    names = ("check", "scope", "owner", "reason", "expires")
+    known = [entry for entry in (waivers if isinstance(waivers, list) else ()) if isinstance(entry, dict)]
+    return [{name: str(entry.get(name) or "") for name in names} for entry in known]
 
 
 def _bound(value: Any) -> str:

@@ -75,6 +75,14 @@ def answers(reading: Reading) -> list[Answer]:
     ]
 
 
+def _only_warns(findings: Sequence[Finding]) -> list[Sentence]:
+    """Said where something failed and nothing of it counts for the verdict."""
+    severities = {finding.severity for finding in findings if finding.status == "fail"}
+    if not severities or "error" in severities:
+        return []
+    return [["What failed only warns: the verdict does not rest on it."]]
+
+
 def _missing(reading: Reading, check: str, question: str, section: str) -> Answer:
     """For a check without a judged number: not run, and why."""
     reasons = [entry.reason for entry in reading.run.skipped if entry.check == check]
@@ -106,7 +114,7 @@ def _attack(reading: Reading, check: str, question: str) -> Answer:
     sentences: list[Sentence] = []
     strongest = _strongest(shown)
     if strongest is not None:
-        sentences.append(_hit_rate(strongest, "Strongest case: " if overall != "pass" else "Largest change: "))
+        sentences.append(_hit_rate(strongest, "Strongest case: " if overall != "pass" else "Largest effect: "))
         if strongest.clone is not None and overall == "fail":
             sentences.append(
                 ["With as many accounts cloned from genuine users instead: ", percent(strongest.clone), "."]
@@ -123,7 +131,7 @@ def _attack(reading: Reading, check: str, question: str) -> Answer:
         sentences.append([f"None of {of} broke its bound; other attackers, budgets and targets were not tested."])
     else:
         sentences.append(["No rule of the policy sets a bound."])
-    return Answer(question, overall, leads[overall], sentences, check)
+    return Answer(question, overall, leads[overall], [*sentences, *_only_warns(findings)], check)
 
 
 def _strongest(points_: Sequence[AttackPoint]) -> AttackPoint | None:
@@ -189,7 +197,7 @@ def _baselines(reading: Reading) -> Answer:
     ):
         if name in by_state:
             sentences.append([text, *_references(by_state[name]), "."])
-    return Answer(question, overall, leads[overall], sentences, section)
+    return Answer(question, overall, leads[overall], [*sentences, *_only_warns(judged)], section)
 
 
 def _references(findings: Sequence[Finding]) -> list[str | Data]:
@@ -232,7 +240,7 @@ def _exposure(reading: Reading) -> Answer:
         "measured": "The policy sets no bound.",
     }
     sentences.append([judged[overall]])
-    return Answer(question, overall, lead, sentences, section)
+    return Answer(question, overall, lead, [*sentences, *_only_warns(reading.of_check("exposure"))], section)
 
 
 def _reproduction(reading: Reading) -> Answer:

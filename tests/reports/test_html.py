@@ -160,6 +160,13 @@ def test_skipped_and_failed_are_there_with_their_reasons(run: AuditRun, page: st
     assert "What was not tested" in page and "forgetting of users" in page
 
 
+def test_the_policy_stands_there_with_reasons_and_waivers(run: AuditRun, page: str) -> None:
+    for rule in run.policy["rules"]:
+        assert rule["select"] in page and rule["reason"] in page
+    for waiver in run.policy["waivers"]:
+        assert waiver["owner"] in page and waiver["expires"] in page and waiver["reason"] in page
+
+
 def test_words_that_a_test_report_must_not_say(page: str) -> None:
     words = re.sub("<[^>]+>", " ", page).lower()
     for word in ("compliant", "compliance", "certif", "lawful", "guarantee", "simulated", "proves"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recaudit.audit.evidence import AuditRun
 from recaudit.reports import plots
-from recaudit.reports.attack_plots import hit_rate_panels, rank_shift_panels
+from recaudit.reports.attack_plots import _limits, hit_rate_panels, rank_shift_panels
 from recaudit.reports.readings import Reading
 
 from .example_run import example_run
@@ -93,3 +93,11 @@ def test_labels_with_room_stay_where_they_are(wanted: list[float]) -> None:
 
 def test_a_lorenz_curve_between_its_points() -> None:
     assert plots.at([(0.0, 0.0), (0.5, 0.2), (1.0, 1.0)], 0.75) == pytest.approx(0.6)
+
+
+def test_panels_have_one_scale_and_hold_what_they_show() -> None:
+    panels = [[0.21, 0.27], [0.03, 0.09, 0.19], [], [0.0, 0.001]]
+    limits = _limits(panels)
+    assert {round(high - low, 9) for low, high in limits} == {round(0.16 * 1.14, 9)}
+    for ends, (low, high) in zip(panels, limits, strict=True):
+        assert all(low <= end <= high for end in ends) and low >= -0.01

@@ -72,3 +72,9 @@ def test_counts_name_every_status(run: AuditRun) -> None:
 def test_a_pass_promises_nothing_beyond_the_test(run: AuditRun) -> None:
     passed = run.model_copy(update={"verdict": "pass", "findings": [], "status": "complete"})
     assert told(verdict_sentences(Reading(passed))[0]).endswith("in what was tested.")
+
+
+def test_a_failure_that_only_warns_says_so(run: AuditRun) -> None:
+    failed = judged(run, "exposure", "fail")
+    assert "the verdict does not rest on it" in all_told(answers(Reading(failed))[3])
+    assert "does not rest" not in all_told(answers(Reading(failed))[0])
