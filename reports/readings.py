@@ -39,6 +39,7 @@ class AttackPoint:
     has the sign -1. `share` orders sizes. `utility` is what genuine users gain or lose in NDCG beside it.
     """
 
+    id: str
     check: str
     measure: str
     unit: str
@@ -199,6 +200,7 @@ class Reading:
         )
         clone = details.get("clones", details.get("clone_control"))
         return AttackPoint(
+            id=evidence.id,
             check=evidence.check,
             measure=evidence.measure,
             unit=evidence.unit,

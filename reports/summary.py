@@ -75,12 +75,23 @@ def answers(reading: Reading) -> list[Answer]:
     ]
 
 
-def _only_warns(findings: Sequence[Finding]) -> list[Sentence]:
-    """Said where something failed and nothing of it counts for the verdict."""
-    severities = {finding.severity for finding in findings if finding.status == "fail"}
-    if not severities or "error" in severities:
-        return []
-    return [["What failed only warns: the verdict does not rest on it."]]
+def _weigh(findings: Sequence[Finding]) -> tuple[State, list[Finding], list[Sentence]]:
+    """A question's state, the findings it rests on, and a sentence on those that only warn.
+
+    Like the verdict it rests on findings of severity error, on all others only where there is none of these.
+    """
+    judged = [finding for finding in findings if state(finding) not in ("not_run", "measured")]
+    gating = [finding for finding in judged if finding.severity == "error"]
+    if not gating:
+        overall = worst(state(finding) for finding in findings)
+        only = overall in ("fail", "inconclusive")
+        return overall, judged, [["The bounds here only warn: the verdict does not rest on them."]] if only else []
+    minor = Counter(finding.status for finding in judged if finding.severity != "error")
+    told = [f"{count(n)} {word}" for n, word in (
+        (minor["fail"], "broken"), (minor["inconclusive"], "could not be told"),
+    ) if n]  # fmt: skip
+    more: list[Sentence] = [[f"Of the bounds that only warn: {', '.join(told)}."]] if told else []
+    return worst(state(finding) for finding in gating), gating, more
 
 
 def _missing(reading: Reading, check: str, question: str, section: str) -> Answer:
@@ -95,19 +106,19 @@ def _missing(reading: Reading, check: str, question: str, section: str) -> Answe
 
 def _attack(reading: Reading, check: str, question: str) -> Answer:
     findings = reading.of_check(check)
-    states = [state(finding) for finding in findings]
-    overall = worst(states)
-    judged = [finding for finding in findings if state(finding) not in ("not_run", "measured")]
-    if overall == "not_run" or (not judged and overall != "measured"):
+    moved = [f for f in findings if f.measure.startswith("hr@") or f.measure == "log2_rank_shift"]
+    overall, judged, more = _weigh(moved or findings)
+    if overall == "not_run":
         return _missing(reading, check, question, check)
-    rates = {(p.attack, p.size, p.stratum): p for p in reading.hit_rates(check)}
-    shown = [point for point in rates.values() if point.state == overall and point.estimate is not None]
+    ids = {finding.id for finding in judged}
+    shown = [p for p in reading.hit_rates(check) if p.state == overall and p.estimate is not None]
+    shown = [point for point in shown if point.id in ids or not ids]
     of = f"{plural(len(judged), 'judged case')} (attack, attack size, item group, measure)"
-    n = sum(name == overall for name in states)
+    n = sum(state(finding) == overall for finding in judged)
     leads: dict[State, str] = {
         "fail": "Yes.",
         "inconclusive": "Cannot tell.",
-        "waived": "Yes, and it is waived.",
+        "waived": "Waived.",
         "pass": "Not in this test.",
         "measured": "Measured, not judged.",
     }
@@ -126,12 +137,15 @@ def _attack(reading: Reading, check: str, question: str) -> Answer:
     elif overall == "inconclusive":
         sentences.append([f"None of {of} clearly broke its bound; for {count(n)} the interval contains the bound."])
     elif overall == "waived":
-        sentences.append([f"{count(n)} of {of} broke their bound and are waived by the policy; none other did."])
+        sentences.append([f"{count(n)} of {of} are waived by the policy; no other broke its bound."])
     elif overall == "pass":
         sentences.append([f"None of {of} broke its bound; other attackers, budgets and targets were not tested."])
     else:
         sentences.append(["No rule of the policy sets a bound."])
-    return Answer(question, overall, leads[overall], [*sentences, *_only_warns(findings)], check)
+    cost = [f for f in findings if f.measure.startswith("ndcg@") and f.status == "fail"]
+    if moved and cost:
+        sentences.append([f"{plural(len(cost), 'bound')} on the utility of genuine users under attack broken."])
+    return Answer(question, overall, leads[overall], [*sentences, *more], check)
 
 
 def _strongest(points_: Sequence[AttackPoint]) -> AttackPoint | None:
@@ -173,15 +187,17 @@ def _number(finding: Finding) -> Sentence:
 def _baselines(reading: Reading) -> Answer:
     question, section = "Is it better than trivial baselines?", "utility"
     compared = [finding for finding in reading.of_check("quality") if ".minus." in finding.id]
+    overall, weighed, more = _weigh(compared)
     judged = [finding for finding in compared if state(finding) != "not_run"]
     if not judged:
         return _missing(reading, "quality", question, section)
-    overall = worst(state(finding) for finding in judged)
+    ends = [finding.interval or (0.0, 0.0) for finding in weighed if state(finding) == overall]
     leads: dict[State, str] = {
-        "fail": "No.",
+        # a bound need not be zero: better and worse are said of the interval, not of the bound
+        "fail": "No." if any(high < 0 for _, high in ends) else "Not by as much as the policy asks.",
         "inconclusive": "Cannot tell.",
-        "waived": "No, and it is waived.",
-        "pass": "Yes.",
+        "waived": "Waived.",
+        "pass": "Yes." if all(low > 0 for low, _ in ends) else "Not shown, but its bounds are kept.",
         "measured": "Measured, not judged.",
     }
     sentences: list[Sentence] = []
@@ -197,7 +213,7 @@ def _baselines(reading: Reading) -> Answer:
     ):
         if name in by_state:
             sentences.append([text, *_references(by_state[name]), "."])
-    return Answer(question, overall, leads[overall], [*sentences, *_only_warns(judged)], section)
+    return Answer(question, overall, leads[overall], [*sentences, *more], section)
 
 
 def _references(findings: Sequence[Finding]) -> list[str | Data]:
@@ -217,13 +233,15 @@ def _references(findings: Sequence[Finding]) -> list[str | Data]:
 def _exposure(reading: Reading) -> Answer:
     question, section = "Which items never get shown?", "exposure"
     shown = reading.exposure
-    states = [state(finding) for finding in reading.of_check("exposure")]
+    findings = reading.of_check("exposure")
+    overall, _, more = _weigh(findings)
     if shown is None or shown.never_shown is None or not shown.items:
-        if not any(name != "not_run" for name in states):
+        told = [finding for finding in findings if state(finding) != "not_run"]
+        if not told:
             return _missing(reading, "exposure", question, section)
-        found = next(f for f in reading.of_check("exposure") if state(f) != "not_run")
-        return Answer(question, worst(states), "Not counted.", [_number(found)], section)
-    overall = worst(states) if any(name != "not_run" for name in states) else "measured"
+        return Answer(question, overall, "Not counted.", [_number(told[0])], section)
+    if overall == "not_run":
+        overall = "measured"
     k = re.search(r"@(\d{1,6})", shown.evidence.id)
     where = f"nobody’s top {k[1]}" if k else "nobody’s list"
     lead = f"{count(shown.never_shown)} of {count(shown.items)} items ({percent(shown.never_shown / shown.items)})."
@@ -240,7 +258,7 @@ def _exposure(reading: Reading) -> Answer:
         "measured": "The policy sets no bound.",
     }
     sentences.append([judged[overall]])
-    return Answer(question, overall, lead, [*sentences, *_only_warns(reading.of_check("exposure"))], section)
+    return Answer(question, overall, lead, [*sentences, *more], section)
 
 
 def _reproduction(reading: Reading) -> Answer:

@@ -36,7 +36,7 @@ def test_each_question_has_one_answer(run: AuditRun) -> None:
     [
         ("pass", "Not in this test.", "other attackers, budgets and targets were not tested"),
         ("inconclusive", "Cannot tell.", "interval contains the bound"),
-        ("waived", "Yes, and it is waived.", "waived by the policy"),
+        ("waived", "Waived.", "waived by the policy"),
         ("not_run", "Not tested.", "Reason: "),
     ],
 )
@@ -45,9 +45,9 @@ def test_words_of_every_status(run: AuditRun, status: Status, lead: str, part: s
     assert answer.lead == lead and part in all_told(answer) and answer.state == status
 
 
-def test_losing_to_a_baseline_is_a_no(run: AuditRun) -> None:
+def test_losing_to_a_baseline_is_said(run: AuditRun) -> None:
     answer = answers(Reading(judged(run, "quality", "fail")))[2]
-    assert answer.lead == "No." and "does not reach its bound against" in all_told(answer)
+    assert answer.state == "fail" and "does not reach its bound against" in all_told(answer)
 
 
 def test_nothing_tested_is_said(run: AuditRun) -> None:
@@ -76,5 +76,40 @@ def test_a_pass_promises_nothing_beyond_the_test(run: AuditRun) -> None:
 
 def test_a_failure_that_only_warns_says_so(run: AuditRun) -> None:
     failed = judged(run, "exposure", "fail")
-    assert "the verdict does not rest on it" in all_told(answers(Reading(failed))[3])
-    assert "does not rest" not in all_told(answers(Reading(failed))[0])
+    assert "the verdict does not rest on them" in all_told(answers(Reading(failed))[3])
+    assert "only warn" not in all_told(answers(Reading(failed))[0])
+
+
+def test_an_answer_rests_on_what_the_verdict_rests_on(run: AuditRun) -> None:
+    passed = judged(run, "promotion", "pass").findings
+    warned = [
+        f.model_copy(update={"status": "fail", "severity": "warning"}) if f.id.endswith("random.3%.cold.hr@20") else f
+        for f in passed
+    ]
+    answer = answers(Reading(run.model_copy(update={"findings": warned})))[0]
+    assert answer.state == "pass" and "Of the bounds that only warn: 1 broken." in all_told(answer)
+
+
+def test_lost_utility_is_no_push(run: AuditRun) -> None:
+    findings = judged(run, "promotion", "pass").findings
+    cost = next(f for f in findings if f.check == "promotion").model_copy(
+        update={"id": "promotion.random.1%.utility.ndcg@20", "measure": "ndcg@20", "status": "fail"}
+    )
+    answer = answers(Reading(run.model_copy(update={"findings": [*findings, cost]})))[0]
+    assert answer.state == "pass" and "1 bound on the utility of genuine users" in all_told(answer)
+
+
+@pytest.mark.parametrize(
+    ("status", "interval", "lead"),
+    [
+        ("pass", (0.01, 0.02), "Yes."),
+        ("pass", (-0.01, 0.02), "Not shown, but its bounds are kept."),
+        ("fail", (-0.03, -0.02), "No."),
+        ("fail", (0.001, 0.002), "Not by as much as the policy asks."),
+    ],
+)
+def test_better_is_said_of_the_interval_not_of_the_bound(
+    run: AuditRun, status: Status, interval: tuple[float, float], lead: str
+) -> None:
+    findings = [f.model_copy(update={"interval": interval}) for f in judged(run, "quality", status).findings]
+    assert answers(Reading(run.model_copy(update={"findings": findings})))[2].lead == lead
