@@ -71,20 +71,13 @@ def parse_policy_text(text: str, name: str) -> Source:
     """
     lines: dict[Place, int] = {}
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if getattr(event, "anchor", None):  # of an alias or of what it repeats
-                raise PolicyError(
-                    f"{name}{_line(event.start_mark)}: anchors and aliases are not read; write the value out "
-                    "(text that begins with * or & needs quotes)"
-                )
+        _scan(text, name)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:
             _walk(root, (), lines, name)
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise PolicyError(_where(error, name)) from None
-    except RecursionError:
-        raise PolicyError(f"{name}: nested too deeply; a policy has at most {DEPTH} levels") from None
     except ValueError as error:  # for example the date 2026-02-30
         raise PolicyError(f"{name}: {_one_line(error)}; put the value in quotes if it is text") from None
     if content is None:
@@ -96,9 +89,21 @@ def parse_policy_text(text: str, name: str) -> Source:
     return source
 
 
+def _scan(text: str, name: str) -> None:
+    """Refuse depth and anchors event by event: what comes behind them, which may cost minutes, is never read."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if getattr(event, "anchor", None):  # of an alias or of what it repeats
+            raise PolicyError(
+                f"{name}{_line(event.start_mark)}: anchors and aliases are not read; write the value out "
+                "(text that begins with * or & needs quotes)"
+            )
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH:
+            raise PolicyError(f"{name}{_line(event.start_mark)}: nested more than {DEPTH} levels deep")
+
+
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> None:
-    if len(place) > DEPTH:
-        raise PolicyError(f"{name}, line {node.start_mark.line + 1}: nested more than {DEPTH} levels deep")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             line = key.start_mark.line + 1
