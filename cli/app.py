@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ..datasets.errors import RecauditError
+from ..datasets.errors import RecauditError, UnfinishedError
 from . import attack, demo, evaluate, listing, policy, records, run, train
 
 INTERRUPTED = 130
@@ -27,6 +27,11 @@ class Commands(TyperGroup):
             message = " ".join(str(error).split())
             typer.echo(f"recaudit: {message}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:  # a full disk, a folder without permission; named by the error itself
+            if ctx.find_root().meta.get("debug"):
+                raise
+            typer.echo(f"recaudit: {error}; mend that and give the same command again", err=True)
+            raise typer.Exit(UnfinishedError.exit_code) from None
         except KeyboardInterrupt:
             typer.echo("recaudit: interrupted; the same command goes on where it stopped", err=True)
             raise typer.Exit(INTERRUPTED) from None

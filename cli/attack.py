@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import options as opt
+
+
+class Direction(StrEnum):
+    """What the accounts are for."""
+
+    push = "push"
+    nuke = "nuke"
 
 
 def attack(
@@ -22,7 +30,7 @@ def attack(
         int | None,
         typer.Option(min=1, help="Events per account, target included; the mean genuine profile if not given."),
     ] = None,
-    direction: Annotated[str, typer.Option(help="push or nuke.")] = "push",
+    direction: Annotated[Direction, typer.Option(help="Push the targets up or bury them.")] = Direction.push,
     seed: opt.Seed = 0,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -42,7 +50,7 @@ def attack(
 
     log = (load_demo() if data is None else read_log(data)).log
     items = rows_of(np.array(target), log.item_ids, data or Path("embedded data"), "item")
-    profiles = craft_only(log, name, [int(i) for i in items], accounts, profile, seed, direction=direction)
+    profiles = craft_only(log, name, [int(i) for i in items], accounts, profile, seed, direction=direction.value)
     names = np.array([f"injected:{n}" for n in range(profiles.n_accounts)])
     columns = {"account": names[profiles.account], "item": log.item_ids[profiles.item]}
     if profiles.value is not None:

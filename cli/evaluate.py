@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options as opt
+
+if TYPE_CHECKING:
+    from ..datasets.log import InteractionLog
 
 
 def evaluate(
@@ -44,15 +47,13 @@ def evaluate(
         typer.echo(f"{name:<14} {value:.4f}")
 
 
-def _events(path: Path, log: object) -> object:
+def _events(path: Path, log: InteractionLog) -> InteractionLog:
     from dataclasses import replace
 
     import numpy as np
 
-    from ..datasets.log import InteractionLog
     from .tables import read_columns, rows_of
 
-    assert isinstance(log, InteractionLog)
     user, item = read_columns(path, ("user", "item"))
     return replace(
         log,

@@ -129,7 +129,10 @@ def plan(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Show what an audit would compute: cells, time and memory, and what is skipped and why. Runs nothing."""
+    """Show what an audit would compute: cells, time and memory, and what is skipped and why. Runs nothing.
+
+    Example: `recaudit plan --model ckpt --preset thorough`
+    """
     import json
 
     from ..audit.engine import make_plan

@@ -66,14 +66,19 @@ def train(
     """
     from ..datasets.read import read_log
     from ..recommenders.base import Recipe
+    from ..recommenders.catalogue import build
+    from ..recommenders.checkpoint import check_destination
 
+    # whatever can be wrong with the options is said before data are read and a model is trained
+    recipe = Recipe(model, parse_settings(settings or []), epochs)
+    build(recipe)
+    check_destination(out, overwrite=overwrite)
     loaded = read_log(data) if data is not None else _demo()
     if not quiet:
         typer.echo(f"data: {loaded.layout}", err=True)
         for note in loaded.notes:
             typer.echo(f"  {note}", err=True)
     parts = split_of(loaded, split, seed, min_rating=min_rating, k_core=k_core)
-    recipe = Recipe(model, parse_settings(settings or []), epochs)
     weights = None if user_weights is None else read_weights(user_weights, parts.train)
     metrics = train_and_save(out, recipe, parts, seed, weights, with_data, overwrite, device, quiet)
     typer.echo(f"{model}: ndcg@20 {metrics['ndcg@20']:.4f} on the test part; checkpoint: {out}")
@@ -119,10 +124,9 @@ def train_and_save(
 
     from ..recommenders.base import Recipe
     from ..recommenders.catalogue import build
-    from ..recommenders.checkpoint import check_destination, save_checkpoint
+    from ..recommenders.checkpoint import save_checkpoint
     from ..recommenders.evaluate import evaluate
 
-    check_destination(out, overwrite=overwrite)  # before the training, not after it
     model = build(recipe)
     started = time.process_time()
     with progress(f"training {recipe.model}", quiet) as step:

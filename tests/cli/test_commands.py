@@ -26,7 +26,7 @@ def test_help_of_every_command_teaches_by_example(recaudit: Recaudit) -> None:
     for command in app.registered_commands:
         answer = recaudit(command.name, "--help")
         assert answer.returncode == 0
-        assert "recaudit" in answer.stdout.split("Options")[0].split("Usage")[1][20:], command.name
+        assert f"recaudit {command.name}" in answer.stdout.split("Usage:", 1)[1].split("\n", 1)[1], command.name
 
 
 def test_plan_shows_cells_and_cost_and_runs_nothing(
