@@ -1,5 +1,5 @@
 """The command line; the only place that knows every folder. Heavy imports happen inside the commands."""
 
-from .app import app, main
+from .program import app, main
 
 __all__ = ["app", "main"]

@@ -41,7 +41,7 @@ def test_no_module_is_a_drawer() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys, typer.main, recaudit.cli.app as a; typer.main.get_command(a.app);"
+        "import sys, typer.main, recaudit.cli.program as a; typer.main.get_command(a.app);"
         "heavy = ('torch', 'pandas', 'polars', 'scipy', 'sklearn', 'matplotlib', 'numpy', 'pydantic');"
         "print([m for m in heavy if m in sys.modules])"
     )

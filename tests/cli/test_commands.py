@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recaudit.cli.app import app
+from recaudit.cli.program import app
 
 from .conftest import Recaudit
 
