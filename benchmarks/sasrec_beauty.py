@@ -38,7 +38,7 @@ from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import build
 from recaudit.recommenders.evaluate import evaluate
 
-CONFIG = {"dropout": 0.5}
+CONFIG = {"dropout": 0.5, "every": 2, "patience": 8}
 METRICS = tuple(f"{name}@{k}" for name in ("hr", "ndcg") for k in (5, 10, 20))
 
 

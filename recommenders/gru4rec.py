@@ -15,7 +15,7 @@ from .sequential import Dropout, Network, SequentialConfig, SequentialModel
 class GRU4RecConfig(SequentialConfig):
     """Hyper-parameters of GRU4Rec."""
 
-    hidden: int = Field(128, ge=1, le=4096, description="width of the recurrent state")
+    hidden: int = Field(64, ge=1, le=4096, description="width of the recurrent state")
     layers: int = Field(1, ge=1, le=16, description="recurrent layers")
 
 

@@ -31,19 +31,19 @@ class SequentialConfig(ModelConfig):
 
     dim: int = Field(64, ge=1, le=4096, description="length of the item embeddings")
     max_length: int = Field(50, ge=1, le=4096, description="most items of a user that are read")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped in training")
+    dropout: float = Field(0.4, ge=0, lt=1, description="share of activations dropped in training")
     loss: Literal["auto", "full", "sampled"] = Field(
         "auto",
         description="full: softmax over the catalogue; sampled: over shared negatives drawn by popularity, with "
         f"logQ correction; auto: full up to {SMALL_CATALOGUE} items",
     )
     negatives: int = Field(512, ge=1, description="shared negatives a step, of the sampled loss")
-    learning_rate: float = Field(4e-3, gt=0, description="Adam's")
+    learning_rate: float = Field(6e-3, gt=0, description="Adam's")
     decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate after every epoch")
-    batch_tokens: int = Field(8192, ge=1, description="positions a step, about")
+    batch_tokens: int = Field(1024, ge=1, description="positions a step, about")
     min_steps: int = Field(4, ge=1, description="steps an epoch at least")
     max_epochs: int = Field(200, ge=1, description="epochs at most")
-    patience: int = Field(10, ge=1, description="stop when the best epoch is so many epochs old")
+    patience: int = Field(5, ge=1, description="stop when the best epoch is so many epochs old")
     every: int = Field(1, ge=1, description="validate each so many epochs")
 
 
