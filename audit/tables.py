@@ -17,12 +17,12 @@ SCHEMA = {
 
 def parquet(evidence: Sequence[Evidence]) -> bytes:
     """Parquet bytes with a row per sampling unit, or one row with empty unit columns where units are not listed."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for found in evidence:
         shared = (
             found.id, found.check, found.measure, found.worse, found.estimate, found.standard_error, found.n,
         )  # fmt: skip
-        units = [(unit.cluster, unit.seed, unit.value) for unit in found.units]
+        units: list[tuple[object, ...]] = [(unit.cluster, unit.seed, unit.value) for unit in found.units]
         rows += [shared + unit for unit in units or [(None, None, None)]]
     buffer = io.BytesIO()
     pl.DataFrame(rows, schema=SCHEMA, orient="row").write_parquet(buffer)

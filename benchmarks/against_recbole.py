@@ -100,7 +100,8 @@ def main() -> None:
     print("| model | data | NDCG@20 valid, RecBole | epochs | CPU s | recaudit | epochs | CPU s | ratio | evaluation |")
     print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     print(
-        f"| {options.model} | {options.data.name} | {best['ndcg@20']:.4f} | {best['epoch']} | {best['train_cpu_s']:.0f} "
+        f"| {options.model} | {options.data.name} "
+        f"| {best['ndcg@20']:.4f} | {best['epoch']} | {best['train_cpu_s']:.0f} "
         f"| {score:.4f} | {epochs} | {seconds:.1f} | {best['train_cpu_s'] / seconds:.0f}x "
         f"| {best['evaluate_cpu_s']:.2f} / {evaluating:.3f} s = {best['evaluate_cpu_s'] / evaluating:.0f}x |"
     )

@@ -1,6 +1,6 @@
-"""Where the native models stand under a preset policy, on three data sets; writes docs/standing.md.
+"""Where the native models stand under a preset policy, on three data sets: the tables of docs/standing.md.
 
-    python benchmarks/standing.py --shared ../shared --work DIR [--preset standard] [--models ease,lightgcn] [--data ...]
+    python benchmarks/standing.py --shared ../shared --work DIR [--preset standard] [--models ease,mf] [--data ...]
 
 Every audit is kept in DIR and resumes, so the command can be interrupted and widened.
 """
@@ -23,6 +23,7 @@ from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.checkpoint import open_checkpoint
 
 MODELS = "popularity itemknn ease ials mf lightgcn simgcl sasrec gru4rec".split()
+SHOWN = ("quality.ndcg@20", "exposure.qf@20", "exposure.gini@20")
 SEQUENTIAL = {"sasrec", "gru4rec"}
 FOLDERS = {"movielens-100k": "movielens-100k", "automotive": "legup-automotive"}
 
@@ -45,9 +46,9 @@ def audited(name: str, model: str, options: argparse.Namespace) -> AuditRun:
     return audit_into(target, policy, probes, protocol, folder / "audit", jobs=None, backend="loky", quiet=False)
 
 
-def worst(run: AuditRun, select: str) -> str:
-    """The finding of this measure with the largest estimate: value, interval and status."""
-    found = [f for f in run.findings if select(f) and f.estimate is not None]  # type: ignore[operator]
+def worst(run: AuditRun, measure: str) -> str:
+    """The promotion finding of this measure with the largest estimate: value, interval and status."""
+    found = [f for f in run.findings if f.check == "promotion" and f.measure == measure and f.estimate is not None]
     if not found:
         return "-"
     top: Finding = max(found, key=lambda finding: finding.estimate or 0.0)
@@ -59,13 +60,12 @@ def worst(run: AuditRun, select: str) -> str:
 def row(model: str, run: AuditRun) -> str:
     """A line of the table."""
     values = {found.id: found.estimate for found in run.evidence}
-    cell = lambda key: "-" if values.get(key) is None else f"{values[key]:.3f}"  # noqa: E731
-    hr = worst(run, lambda f: f.check == "promotion" and f.measure.startswith("hr"))  # type: ignore[arg-type]
-    shift = worst(run, lambda f: f.check == "promotion" and f.measure == "log2_rank_shift")  # type: ignore[arg-type]
+    cells = ["-" if values.get(key) is None else f"{values[key]:.3f}" for key in SHOWN]
+    hr, shift = worst(run, "hr@20"), worst(run, "log2_rank_shift")
     failed = sum(f.status == "fail" and f.severity == "error" for f in run.findings)
     open_ = sum(f.status == "inconclusive" for f in run.findings)
     return (
-        f"| {model} | {cell('quality.ndcg@20')} | {cell('exposure.qf@20')} | {cell('exposure.gini@20')} | {hr} | {shift} "
+        f"| {model} | {' | '.join(cells)} | {hr} | {shift} "
         f"| {run.verdict} ({failed} failed, {open_} open) | {clock(sum(c.seconds for c in run.cells))} |"
     )
 
@@ -81,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.data.split(","):
         print(f"\n## {name}\n")
-        print("| model | NDCG@20 | coverage | Gini | largest HR@20 gain | largest log2-rank shift | verdict | cell time |")
+        print("| model | NDCG@20 | coverage | Gini | largest HR@20 gain | largest log2-rank shift | verdict | time |")
         print("|---|---:|---:|---:|---|---|---|---:|")
         for model in options.models.split(","):
             if name == "automotive" and model in SEQUENTIAL:

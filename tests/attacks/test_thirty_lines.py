@@ -26,6 +26,11 @@ def test_it_says_what_it_is_in_thirty_lines() -> None:
     assert len(Path(__file__).with_name("thirty_lines.py").read_text("utf-8").splitlines()) <= 30
 
 
+def test_contributing_shows_this_very_file() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text("utf-8")
+    assert Path(__file__).with_name("thirty_lines.py").read_text("utf-8").rstrip() in guide
+
+
 def test_it_prefers_little_known_items() -> None:
     log = log_for("implicit")
     profiles = run(Obscure(), log, Goal((TARGET,), 200, 6))

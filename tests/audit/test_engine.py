@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from victims import small_target
 
 from recaudit.audit.bench import Protocol, compute
 from recaudit.audit.cell import Cell
@@ -19,7 +20,6 @@ from recaudit.audit.store import Store
 from recaudit.datasets.log import InteractionLog, Profiles
 from recaudit.fairness.side import ExposureMeasures
 from recaudit.recommenders.base import Recipe
-from victims import small_target
 
 PROTOCOL = Protocol((10, 20), (ExposureMeasures(),))
 

@@ -41,7 +41,8 @@ def test_plan_shows_cells_and_cost_and_runs_nothing(
 
 def test_evaluate_and_recommend_speak_the_users_ids(recaudit: Recaudit, checkpoint: Path, tmp_path: Path) -> None:
     metrics = json.loads(recaudit("evaluate", "--model", checkpoint, "-k", 5, "-k", 20, "--json").stdout)
-    assert set(metrics) == {f"{name}@{k}" for name in ("recall", "ndcg", "hr", "mrr", "precision", "coverage") for k in (5, 20)}
+    names = ("recall", "ndcg", "hr", "mrr", "precision", "coverage")
+    assert set(metrics) == {f"{name}@{k}" for name in names for k in (5, 20)}
     users = tmp_path / "users.csv"
     users.write_text("user\nu00003\n")
     out = tmp_path / "lists.csv"

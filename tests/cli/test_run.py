@@ -64,7 +64,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_evidence(
     moments = random.Random(5)
     kills = 0
     for _ in range(6):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
         cells = len(list((out / "cells").glob("*.json"))) if out.exists() else 0
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
