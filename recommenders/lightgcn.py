@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 
 from .pairwise import Encoder, PairBatch, PairwiseConfig, PairwiseModel
-from .propagation import adjacency, propagate
+from .propagation import adjacency, near, propagate
 from .sampling import Positives
 
 
@@ -21,8 +21,9 @@ class LightGCNConfig(PairwiseConfig):
 class _Propagation:
     """The mean of layers 0..L."""
 
-    def __init__(self, graph: torch.Tensor, layers: int) -> None:
-        self.graph = graph
+    def __init__(self, pairs: Positives, layers: int, device: torch.device) -> None:
+        self.places = near(pairs)
+        self.graph = adjacency(pairs, device, self.places)
         self.layers = layers
 
     def final(self, base: torch.Tensor) -> torch.Tensor:
@@ -54,4 +55,4 @@ class LightGCN(PairwiseModel):
 
     def encoder(self, pairs: Positives, device: torch.device) -> Encoder:
         """See PairwiseModel."""
-        return _Propagation(adjacency(pairs, device), self.config.layers)
+        return _Propagation(pairs, self.config.layers, device)

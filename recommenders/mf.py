@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from .pairwise import Encoder, PairBatch, PairwiseConfig, PairwiseModel
@@ -16,6 +17,9 @@ class MFConfig(PairwiseConfig):
 
 class _Identity:
     """The base tables are the final vectors."""
+
+    def __init__(self, nodes: int) -> None:
+        self.places = np.arange(nodes)
 
     def final(self, base: torch.Tensor) -> torch.Tensor:
         return base
@@ -41,4 +45,4 @@ class MF(PairwiseModel):
 
     def encoder(self, pairs: Positives, device: torch.device) -> Encoder:
         """See PairwiseModel."""
-        return _Identity()
+        return _Identity(pairs.n_users + pairs.n_items)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch.nn import functional
 
-from ..datasets.log import Float32, InteractionLog
+from ..datasets.log import Float32, Int64, InteractionLog
 from ..datasets.seeding import rng as seeded
 from ..datasets.split import Split
 from .base import ModelConfig, Report
@@ -32,6 +32,7 @@ class PairwiseConfig(ModelConfig):
     )
     temperature: float = Field(0.1, ge=0.025, description="of sampled_softmax (below 0.025 float32 underflows)")
     negatives: int = Field(1024, ge=1, description="shared negatives a step, of sampled_softmax")
+    popularity: float = Field(0.0, ge=0, le=1, description="exponent")
     l2: float = Field(1e-4, ge=0, description="of bpr: weight of half the squared norm of a pair's base vectors")
     learning_rate: float = Field(5e-3, gt=0, description="Adam's")
     decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate after every epoch")
@@ -42,13 +43,16 @@ class PairwiseConfig(ModelConfig):
     every: int = Field(1, ge=1, description="validate each so many epochs")
 
 
+_SPREAD = 0.1  # standard deviation of the first vectors
+
+
 @dataclass(frozen=True, eq=False)
 class PairBatch:
-    """Indices of one step.
+    """One step; nodes are rows of the base table.
 
     Attributes:
         user: int64 [B].
-        positive: int64 [B], items.
+        positive: int64 [B].
         negative: int64 [B] for bpr, [N] shared for sampled_softmax.
         hits: int64 [2, n], (pair, negative) where a shared negative is the pair's own positive; or None.
         weight: float32 [B] or None.
@@ -62,7 +66,12 @@ class PairBatch:
 
 
 class Encoder(Protocol):
-    """From base tables, users above items [U + I, d], to the vectors that are scored."""
+    """From the base table [U + I, d] to the vectors that are scored.
+
+    `places`, int64 [U + I], is the row in which each node (users, then items) is kept.
+    """
+
+    places: Int64
 
     def final(self, base: torch.Tensor) -> torch.Tensor:
         """Vectors to score with, float [U + I, d]."""
@@ -98,7 +107,10 @@ class PairTraining:
             seeded(seed, "init", name).standard_normal((rows, config.dim), np.float32)
             for name, rows in (("user", pairs.n_users), ("item", pairs.n_items))
         ]
-        self.base = torch.nn.Parameter(torch.from_numpy(np.concatenate(start) * np.float32(0.1)).to(device))
+        self.places = encoder.places
+        table = np.empty((len(self.places), config.dim), np.float32)
+        table[self.places] = np.concatenate(start) * np.float32(_SPREAD)
+        self.base = torch.nn.Parameter(self._put(table))
         self.keep = keep
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -108,19 +120,20 @@ class PairTraining:
     def batches(self, rng: np.random.Generator) -> Iterator[PairBatch]:
         """All pairs in random order, with their negatives."""
         pairs, config = self.pairs, self.config
+        user_at, item_at = self.places[: pairs.n_users], self.places[pairs.n_users :]
         by_order, by_negative = rng.spawn(2)
         cuts = list(blocks(pairs.order(by_order), min(config.batch_size, -(-len(pairs) // config.min_steps))))
         if config.loss == "bpr":
             unseen = pairs.unseen(by_negative, pairs.user)
             negatives = [unseen[rows] for rows in cuts]
         else:
-            negatives = list(pairs.popular(by_negative, (len(cuts), config.negatives)))
+            negatives = list(pairs.shared(by_negative, (len(cuts), config.negatives), config.popularity))
         for rows, negative in zip(cuts, negatives, strict=True):
             item = pairs.item[rows]
             yield PairBatch(
-                self._put(pairs.user[rows]),
-                self._put(item),
-                self._put(negative),
+                self._put(user_at[pairs.user[rows]]),
+                self._put(item_at[item]),
+                self._put(item_at[negative]),
                 None if config.loss == "bpr" else self._put(collisions(item, negative)),
                 None if pairs.weight is None else self._put(pairs.weight[rows]),
             )
@@ -130,9 +143,9 @@ class PairTraining:
 
     def loss(self, batch: PairBatch, rng: torch.Generator) -> torch.Tensor:
         """The configured loss, and the encoder's own term."""
-        config, shift = self.config, self.pairs.n_users
+        config = self.config
         final, extra = self.encoder.training(self.base, batch, rng)
-        rows = torch.cat([batch.user, batch.positive + shift, batch.negative + shift])
+        rows = torch.cat([batch.user, batch.positive, batch.negative])
         sizes = [len(batch.user), len(batch.positive), len(batch.negative)]
         user, positive, negative = torch.split(functional.embedding(rows, final), sizes)
         if config.loss == "bpr":
@@ -146,8 +159,8 @@ class PairTraining:
 
     def refresh(self) -> None:
         """Hand over the tables as they are now."""
-        base = self.base.detach()
-        self.keep(base, self.encoder.final(base))
+        base, places = self.base.detach(), self._put(self.places)
+        self.keep(base[places], self.encoder.final(base)[places])
 
 
 class PairwiseModel:

@@ -11,32 +11,36 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import sparse
 from torch_geometric.nn import LGConv
 
+from ..datasets.log import Int64
 from .sampling import Positives
 
 
-def adjacency(pairs: Positives, device: torch.device | str = "cpu") -> torch.Tensor:
+def adjacency(pairs: Positives, device: torch.device | str = "cpu", places: Int64 | None = None) -> torch.Tensor:
     """The symmetrically normalised bipartite adjacency, users first.
 
     Entry (u, U + i) is 1 / sqrt(deg(u) deg(i)) where u interacted with i; nodes without edges have empty rows.
+
+    Args:
+        pairs: the edges.
+        device: where to put it.
+        places: the row of each node, int64 [U + I], if not its number (`near`).
 
     Shapes: P pairs -> torch CSR float32 [U + I, U + I] with 2P entries.
 
     Reference: He et al. 2020, LightGCN, equations 7 and 8.
     """
     nodes = pairs.n_users + pairs.n_items
-    item = pairs.item + pairs.n_users
-    degree = np.bincount(np.concatenate([pairs.user, item]), minlength=nodes)
-    value = (1.0 / np.sqrt(degree[pairs.user] * degree[item].astype(np.float64))).astype(np.float32)
-    matrix = sparse.csr_matrix(
-        (
-            np.concatenate([value, value]),
-            (np.concatenate([pairs.user, item]), np.concatenate([item, pairs.user])),
-        ),
-        shape=(nodes, nodes),
-    )
+    user, item = pairs.user, pairs.item + pairs.n_users
+    if places is not None:
+        user, item = places[user], places[item]
+    ends = np.concatenate([user, item]), np.concatenate([item, user])
+    degree = np.bincount(ends[0], minlength=nodes).astype(np.float64)
+    value = (1.0 / np.sqrt(degree[user] * degree[item])).astype(np.float32)
+    matrix = sparse.csr_matrix((np.concatenate([value, value]), ends), shape=(nodes, nodes))
     index = np.int32 if matrix.nnz < np.iinfo(np.int32).max else np.int64
     return torch.sparse_csr_tensor(
         torch.from_numpy(matrix.indptr.astype(index)),
@@ -46,6 +50,35 @@ def adjacency(pairs: Positives, device: torch.device | str = "cpu") -> torch.Ten
         device=device,
         check_invariants=False,
     )
+
+
+def near(pairs: Positives, sweeps: int = 10) -> Int64:
+    """A row for each node such that neighbours lie near each other: int64 [U + I], users' rows before items'.
+
+    Users and items are ranked in turn by the mean rank of their neighbours, so that nodes with common neighbours
+    drift together. A product with the reordered adjacency finds more of its rows in the cache, the more the larger
+    the tables; on tables that fit the cache it changes nothing.
+
+    Reference: Sugiyama, Tagawa and Toda 1981, Methods for Visual Understanding of Hierarchical System Structures
+    (the barycentre heuristic).
+    """
+    rows = sparse.csr_matrix(
+        (np.ones(len(pairs), np.float32), (pairs.user, pairs.item)), shape=(pairs.n_users, pairs.n_items)
+    )
+    columns = rows.T.tocsr()
+    degrees = [np.diff(matrix.indptr).clip(1) for matrix in (rows, columns)]
+    user, item = np.arange(pairs.n_users), np.arange(pairs.n_items)
+    for _ in range(sweeps):
+        user = _ranks(rows @ item / degrees[0])
+        item = _ranks(columns @ user / degrees[1])
+    return np.concatenate([user, item + pairs.n_users])
+
+
+def _ranks(values: NDArray[np.float64]) -> Int64:
+    order = np.argsort(values, kind="stable")
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
 
 
 def propagate(graph: torch.Tensor, base: torch.Tensor, layers: int, *, first: bool = True) -> torch.Tensor:

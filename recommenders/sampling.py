@@ -71,12 +71,6 @@ class Positives:
         place = np.arange(len(self)) - self.offsets[self.user]
         return self.user * (self.n_items + 1) + self.item - place
 
-    @cached_property
-    def _popularity(self) -> NDArray[np.float64]:
-        """Cumulative share of the pairs by item, float64 [I]."""
-        share = np.cumsum(np.bincount(self.item, minlength=self.n_items))
-        return np.asarray(share / share[-1], np.float64)
-
     def order(self, rng: np.random.Generator) -> Int64:
         """A random order of the pairs, int64 [P].
 
@@ -98,13 +92,18 @@ class Positives:
         before = np.searchsorted(self._gaps, users * (self.n_items + 1) + rank, side="right")
         return np.where(free > 0, rank + before - self.offsets[users], rank)
 
-    def popular(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Int64:
-        """Items drawn in proportion to their pairs, int64 of this shape.
+    def shared(self, rng: np.random.Generator, shape: tuple[int, ...], exponent: float) -> Int64:
+        """Items drawn in proportion to (pairs of the item) ** exponent, int64 of this shape.
 
-        By inversion of the popularity, so that a few injected pairs change few of the draws.
+        By inversion of the cumulative share, so that a few injected pairs change few of the draws.
+
+        Args:
+            rng: draws.
+            shape: of the answer.
+            exponent: 0 draws uniformly from the whole catalogue, 1 by popularity.
         """
-        drawn = np.searchsorted(self._popularity, rng.random(shape), side="right")
-        return np.minimum(drawn, self.n_items - 1)
+        share = np.cumsum(np.bincount(self.item, minlength=self.n_items) ** exponent)
+        return np.searchsorted(share / share[-1], rng.random(shape), side="right")
 
 
 def blocks(order: Int64, largest: int) -> Iterator[Int64]:

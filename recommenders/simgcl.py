@@ -9,7 +9,7 @@ from pydantic import Field
 
 from .losses import info_nce
 from .pairwise import Encoder, PairBatch, PairwiseConfig, PairwiseModel
-from .propagation import adjacency, perturbed, propagate
+from .propagation import adjacency, near, perturbed, propagate
 from .sampling import Positives
 
 
@@ -26,10 +26,10 @@ class SimGCLConfig(PairwiseConfig):
 class _Contrast:
     """The mean of layers 1..L, and the contrast of two noisy versions of it."""
 
-    def __init__(self, graph: torch.Tensor, config: SimGCLConfig, n_users: int) -> None:
-        self.graph = graph
+    def __init__(self, pairs: Positives, config: SimGCLConfig, device: torch.device) -> None:
+        self.places = near(pairs)
+        self.graph = adjacency(pairs, device, self.places)
         self.config = config
-        self.n_users = n_users
 
     def final(self, base: torch.Tensor) -> torch.Tensor:
         return propagate(self.graph, base, self.config.layers, first=False)
@@ -38,10 +38,12 @@ class _Contrast:
         self, base: torch.Tensor, batch: PairBatch, rng: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         config = self.config
+        if config.contrast == 0:
+            return self.final(base), None
         clean, first, second = perturbed(self.graph, base, config.layers, config.noise, rng)
         most = config.contrast_nodes
         total = base.new_zeros(())
-        for nodes in (batch.user, batch.positive + self.n_users):
+        for nodes in (batch.user, batch.positive):
             # A batch's order is random, so its first distinct nodes are a random choice of them.
             chosen = torch.unique(nodes[:most])
             total = total + info_nce(first[chosen], second[chosen], config.contrast_temperature)
@@ -68,4 +70,4 @@ class SimGCL(PairwiseModel):
 
     def encoder(self, pairs: Positives, device: torch.device) -> Encoder:
         """See PairwiseModel."""
-        return _Contrast(adjacency(pairs, device), self.config, pairs.n_users)
+        return _Contrast(pairs, self.config, device)
