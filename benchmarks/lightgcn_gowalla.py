@@ -2,8 +2,8 @@
 
     python benchmarks/lightgcn_gowalla.py --data ../shared/data/gowalla --log DIR/gowalla.jsonl [--set key=value ...]
 
-Trains on the published training set (train and valid parts, 810,128 pairs) for a number of epochs that was chosen on the
-valid part, one seed, one thread; the test part is looked at once, at the end. Published (He et al., SIGIR 2020, table 3,
+Trains on the published training set (train and valid parts, 810,128 pairs) for a number of epochs chosen on the
+valid part, one seed, one thread; the test part is looked at once. Published (He et al., SIGIR 2020, table 3,
 3 layers, d 64, 1,000 epochs of BPR): Recall@20 0.1830, NDCG@20 0.1554.
 """
 
