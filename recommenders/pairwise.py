@@ -22,25 +22,42 @@ from .trainer import Schedule, open_device, train, validation
 
 
 class PairwiseConfig(ModelConfig):
-    """Hyper-parameters of the models trained on (user, item) pairs."""
+    """Hyper-parameters of the models trained on (user, item) pairs.
+
+    The defaults were chosen on the validation parts of three film logs of 45 thousand to 100 thousand events. They
+    hold for larger ones with one exception: on a sparse log with a large catalogue (Gowalla: 0.07 % of 41
+    thousand items) a temperature of 0.1 with `decay` 0.93 is much better than 0.2.
+    """
 
     dim: int = Field(64, ge=1, le=4096, description="length of the embeddings")
     loss: Literal["sampled_softmax", "bpr"] = Field(
         "sampled_softmax",
-        description="sampled_softmax: cosine scores against shared negatives drawn by popularity; "
+        description="sampled_softmax: cosine scores against negatives that a batch shares; "
         "bpr: dot-product scores against one uniform unseen item",
     )
-    temperature: float = Field(0.1, ge=0.025, description="of sampled_softmax (below 0.025 float32 underflows)")
-    negatives: int = Field(1024, ge=1, description="shared negatives a step, of sampled_softmax")
-    popularity: float = Field(0.0, ge=0, le=1, description="exponent")
+    temperature: float = Field(
+        0.2,
+        ge=0.025,
+        description="of sampled_softmax; 0.2 suits dense logs, 0.1 sparse ones (below 0.025 float32 underflows)",
+    )
+    negatives: int = Field(512, ge=1, description="shared negatives a step, of sampled_softmax")
+    popularity: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="shared negatives are drawn in proportion to popularity to this power: 0 uniformly, 1 by "
+        "popularity, which takes popularity out of the scores altogether",
+    )
     l2: float = Field(1e-4, ge=0, description="of bpr: weight of half the squared norm of a pair's base vectors")
-    learning_rate: float = Field(5e-3, gt=0, description="Adam's")
+    learning_rate: float = Field(1e-2, gt=0, description="Adam's, in the first epoch")
     decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate after every epoch")
     batch_size: int = Field(16384, ge=1, description="positive pairs a step, at most")
-    min_steps: int = Field(1, ge=1)
+    min_steps: int = Field(
+        16, ge=1, description="steps an epoch, at least: logs smaller than this many batches get smaller batches"
+    )
     max_epochs: int = Field(200, ge=1, description="epochs at most")
     patience: int = Field(20, ge=1, description="stop when the best epoch is so many epochs old")
-    every: int = Field(1, ge=1, description="validate each so many epochs")
+    every: int = Field(2, ge=1, description="validate each so many epochs")
 
 
 _SPREAD = 0.1  # standard deviation of the first vectors

@@ -6,6 +6,7 @@ would transpose the matrix anew in every step.
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import Any
 
@@ -42,14 +43,16 @@ def adjacency(pairs: Positives, device: torch.device | str = "cpu", places: Int6
     value = (1.0 / np.sqrt(degree[user] * degree[item])).astype(np.float32)
     matrix = sparse.csr_matrix((np.concatenate([value, value]), ends), shape=(nodes, nodes))
     index = np.int32 if matrix.nnz < np.iinfo(np.int32).max else np.int64
-    return torch.sparse_csr_tensor(
-        torch.from_numpy(matrix.indptr.astype(index)),
-        torch.from_numpy(matrix.indices.astype(index)),
-        torch.from_numpy(matrix.data),
-        size=(nodes, nodes),
-        device=device,
-        check_invariants=False,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr.astype(index)),
+            torch.from_numpy(matrix.indices.astype(index)),
+            torch.from_numpy(matrix.data),
+            size=(nodes, nodes),
+            device=device,
+            check_invariants=False,
+        )
 
 
 def near(pairs: Positives, sweeps: int = 10) -> Int64:

@@ -15,6 +15,7 @@ from ..datasets.errors import InputError
 from ..datasets.seeding import derive, rng
 from ..datasets.split import Split
 from .base import Recommender, Report
+from .evaluate import evaluate
 
 Batch = TypeVar("Batch")
 
@@ -97,7 +98,6 @@ def validation(recommender: Recommender, split: Split | None) -> Callable[[], fl
     """
     if split is None or len(split.valid) == 0:
         return None
-    from .evaluate import evaluate
 
     def ndcg() -> float:
         values = evaluate(recommender, split.valid, history=split.train, cutoffs=(20,))

@@ -19,12 +19,10 @@ def user_gradients(loss: str, weights: np.ndarray | None) -> torch.Tensor:
     """Gradient of one batch of all pairs with respect to the users' vectors, [U, d]."""
     pairs = Positives.of(SPLIT.train, weights)
     encoder = MF(MFConfig()).encoder(pairs, torch.device("cpu"))
-    config = MFConfig(dim=8, loss=loss, batch_size=len(pairs), negatives=32)
+    config = MFConfig(dim=8, loss=loss, batch_size=len(pairs), min_steps=1, negatives=32)
     training = PairTraining(config, pairs, encoder, 1, torch.device("cpu"), lambda base, final: None)
     (batch,) = training.batches(np.random.default_rng(4))
-    (gradient,) = torch.autograd.grad(
-        training.loss(batch, torch.Generator().manual_seed(1)), training.parameters()
-    )
+    (gradient,) = torch.autograd.grad(training.loss(batch, torch.Generator().manual_seed(1)), training.parameters())
     return gradient[: pairs.n_users]
 
 
