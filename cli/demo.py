@@ -40,7 +40,7 @@ def demo(
     split = make_split(load_demo(), "leave-last-out", seed)
     runs = {}
     for name, settings in MODELS.items():
-        checkpoint = out / name / "checkpoint"
+        checkpoint = out / "checkpoints" / name
         try:
             target = open_checkpoint(checkpoint)
         except CheckpointError:
@@ -48,7 +48,7 @@ def demo(
             typer.echo(f"{name}: trained, test HR@10 {metrics['hr@10']:.3f}, NDCG@20 {metrics['ndcg@20']:.3f}")
             target = open_checkpoint(checkpoint)
         policy, probes, protocol = prepare(None, "quick", seed, [])
-        folder = out / name / "audit"
+        folder = out / name
         record = audit_into(target, policy, probes, protocol, folder, jobs=jobs, backend="loky", quiet=quiet)
         show(record, folder, quiet)
         runs[name] = (record, folder)
