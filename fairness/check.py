@@ -60,8 +60,7 @@ class ExposureProbe(Probe):
             value = measure.corrected(counts["model"])
             k = counts["model"].k
             if value is None:
-                reason = f"undefined for {counts['model'].lists} lists of {k} from {n_items} items"
-                found.append(self._evidence(measure, k, missing=reason))
+                found.append(self._evidence(measure, k, missing=_why_undefined(lists["model"], n_items)))
                 continue
             baseline = {name: measure.corrected(c) for name, c in counts.items() if name != "model"}
             baseline["fairest reachable"] = 1.0 if measure.direction == "up" else 0.0
@@ -118,6 +117,16 @@ class ExposureProbe(Probe):
             "never_shown": int((shown == 0).sum()),
             "items": len(shown),
         }
+
+
+def _why_undefined(lists: Int32, n_items: int) -> str:
+    users, k = lists.shape
+    short = int((lists == -1).any(axis=1).sum())
+    if k >= n_items:
+        return f"lists of {k} hold the whole catalogue of {n_items} items: every model is equally fair"
+    if short:
+        return f"{short} of {users} lists are shorter than {k}, too few items are left to show; lower the cut-off"
+    return f"{users} list of {k} items has only one possible distribution of exposure"
 
 
 def _random_lists(shape: tuple[int, ...], n_items: int, seed: int) -> Int32:
