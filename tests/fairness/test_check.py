@@ -19,26 +19,26 @@ from recaudit.recommenders.ranking import rank
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     probe = ExposureProbe(ExposureConfig(named=3), 0)
-    return {e.id: e for e in evidence_of(probe, small_target(), tmp_path_factory.mktemp("cells"), (5, 10))}
+    return {e.id: e for e in evidence_of(probe, small_target(), tmp_path_factory.mktemp("cells"), (3, 5))}
 
 
 def test_values_are_those_of_the_models_lists(found: dict[str, Any]) -> None:
     target = small_target()
-    lists = rank(target.model, None, target.split.history, 10, n_users=target.split.train.n_users).slate.items
-    assert found["exposure.gini@10"].estimate == corrected(Counts.of(lists, target.split.train.n_items))
-    assert set(found) == {f"exposure.{slug}@10" for slug in ("qf", "gini", "jain", "entropy")}
+    lists = rank(target.model, None, target.split.history, 5, n_users=target.split.train.n_users).slate.items
+    assert found["exposure.gini@5"].estimate == corrected(Counts.of(lists, target.split.train.n_items))
+    assert set(found) == {f"exposure.{slug}@5" for slug in ("qf", "gini", "jain", "entropy")}
 
 
 def test_references_stand_beside_it(found: dict[str, Any]) -> None:
-    gini = found["exposure.gini@10"]
+    gini = found["exposure.gini@5"]
     assert gini.baseline["random"] < gini.estimate < gini.baseline["popularity"]
-    assert gini.baseline["fairest reachable"] == 0.0 and found["exposure.qf@10"].baseline["fairest reachable"] == 1.0
-    assert gini.worse == "higher" and found["exposure.jain@10"].worse == "lower"
+    assert gini.baseline["fairest reachable"] == 0.0 and found["exposure.qf@5"].baseline["fairest reachable"] == 1.0
+    assert gini.worse == "higher" and found["exposure.jain@5"].worse == "lower"
     assert 0 < gini.standard_error < 0.1
 
 
 def test_items_are_named_and_counted(found: dict[str, Any]) -> None:
-    details = found["exposure.gini@10"].details
+    details = found["exposure.gini@5"].details
     most = [item["count"] for item in details["most_exposed"]]
     assert len(most) == 3 and most == sorted(most, reverse=True)
     assert all(item["title"] for item in details["least_exposed"])
