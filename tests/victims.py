@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from recaudit.datasets.log import InteractionLog
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recaudit.datasets.log import InteractionLog, Profiles
 from recaudit.datasets.split import Split, leave_last_out
 from recaudit.datasets.synthetic import generate
 from recaudit.recommenders.base import Recipe
@@ -31,3 +36,24 @@ def small_target(model: str = "ease", seed: int = 3, split: Split | None = None)
     recipe = Recipe(model, fitted.config.model_dump(mode="json"), fitted.epochs)
     metrics = evaluate(fitted, split.test, split.history, (10, 20))
     return Target("small", fitted, recipe, split, seed, "0" * 64, metrics, fit_seconds=0.1)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """As many copies of the first user's events, with one item more."""
+
+    accounts: int
+    item: int = 0
+
+    def describe(self) -> dict[str, Any]:
+        return {"copies": self.accounts, "item": self.item}
+
+    def profiles(self, log: InteractionLog) -> Profiles:
+        if not self.accounts:
+            return Profiles.empty()
+        own = np.append(log.item[log.user == 0], np.int32(self.item))
+        items = np.tile(own, self.accounts)
+        accounts = np.repeat(np.arange(self.accounts, dtype=np.int32), len(own))
+        value = None if log.value is None else np.ones(len(items), np.float32)
+        time = None if log.time is None else np.full(len(items), log.time.max())
+        return Profiles(self.accounts, accounts, items, value, time)

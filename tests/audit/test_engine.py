@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from victims import small_target
+from victims import Copies, small_target
 
 from recaudit.audit.bench import Protocol, compute
 from recaudit.audit.cell import Cell
@@ -17,32 +17,10 @@ from recaudit.audit.engine import make_plan, run_plan
 from recaudit.audit.evidence import Evidence
 from recaudit.audit.probe import NotApplicable, Probe, ProbeConfig
 from recaudit.audit.store import Store
-from recaudit.datasets.log import InteractionLog, Profiles
 from recaudit.fairness.side import ExposureMeasures
 from recaudit.recommenders.base import Recipe
 
 PROTOCOL = Protocol((10, 20), (ExposureMeasures(),))
-
-
-@dataclass(frozen=True)
-class Copies:
-    """As many copies of the first user's events, with one item more."""
-
-    accounts: int
-    item: int = 0
-
-    def describe(self) -> dict[str, Any]:
-        return {"copies": self.accounts, "item": self.item}
-
-    def profiles(self, log: InteractionLog) -> Profiles:
-        if not self.accounts:
-            return Profiles.empty()
-        own = np.append(log.item[log.user == 0], np.int32(self.item))
-        items = np.tile(own, self.accounts)
-        accounts = np.repeat(np.arange(self.accounts, dtype=np.int32), len(own))
-        value = None if log.value is None else np.ones(len(items), np.float32)
-        time = None if log.time is None else np.full(len(items), log.time.max())
-        return Profiles(self.accounts, accounts, items, value, time)
 
 
 class Checked(Probe):
