@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from . import options as opt
 # 0.01 (chosen on the validation part); its default, cosine softmax, stays below popularity here (docs/standing.md).
 PUBLISHED = {"loss": "bpr", "batch_size": 8192, "learning_rate": 0.02, "l2": 0.01, "max_epochs": 120, "patience": 40}
 # Eight epochs give SASRec nearly all of its quality at half of the seconds of a refit.
-MODELS = {"lightgcn": PUBLISHED | {"every": 5}, "sasrec": {"max_epochs": 8}}
+MODELS: dict[str, dict[str, Any]] = {"lightgcn": PUBLISHED | {"every": 5}, "sasrec": {"max_epochs": 8}}
 
 
 def demo(
