@@ -40,6 +40,11 @@ class PairwiseConfig(ModelConfig):
         ge=0.025,
         description="of sampled_softmax; 0.2 suits dense logs, 0.1 sparse ones (below 0.025 float32 underflows)",
     )
+    score: Literal["cosine", "dot"] = Field(
+        "cosine",
+        description="after sampled_softmax, which trains cosines: score by them, or by dot products, in which the "
+        "length that propagation gives a vector, larger for popular items, counts too",
+    )
     negatives: int = Field(512, ge=1, description="shared negatives a step, of sampled_softmax")
     popularity: float = Field(
         0.0,
@@ -56,7 +61,7 @@ class PairwiseConfig(ModelConfig):
         16, ge=1, description="steps an epoch, at least: logs smaller than this many batches get smaller batches"
     )
     max_epochs: int = Field(200, ge=1, description="epochs at most")
-    patience: int = Field(20, ge=1, description="stop when the best epoch is so many epochs old")
+    patience: int = Field(10, ge=1, description="stop when the best epoch is so many epochs old")
     every: int = Field(2, ge=1, description="validate each so many epochs")
 
 
@@ -258,7 +263,7 @@ class PairwiseModel:
     def _scored(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self._vectors is None:
             user, item = self._state["user"], self._state["item"]
-            if self.config.loss == "sampled_softmax":
+            if self.config.loss == "sampled_softmax" and self.config.score == "cosine":
                 user, item = functional.normalize(user, dim=-1), functional.normalize(item, dim=-1)
             self._vectors = user, item
         return self._vectors
