@@ -12,7 +12,7 @@ from recaudit.recommenders.lightgcn import LightGCN
 from recaudit.recommenders.propagation import adjacency, near, propagate
 from recaudit.recommenders.sampling import Positives
 
-from .pair_models import EXAMINATION, EXAMINATION_BY_LOSS, SPLIT, fitted
+from .pair_models import EXAMINATION, EXAMINATION_BY_LOSS, SPLIT, content, fitted
 from .planted import make_log
 
 LOG = make_log([0, 0, 1, 2, 2, 2, 4, 4], [0, 1, 1, 0, 2, 4, 4, 4], 5, 6)
@@ -88,6 +88,15 @@ def test_saved_vectors_are_the_propagated_base() -> None:
     graph = adjacency(Positives.of(SPLIT.train))
     whole = propagate(graph, torch.cat([state["user_base"], state["item_base"]]), model.config.layers)
     assert torch.allclose(whole, torch.cat([state["user"], state["item"]]), atol=1e-6)
+
+
+def test_softmax_model_can_be_scored_by_dot_products() -> None:
+    cosine, dot = fitted(LightGCN), fitted(LightGCN, score="dot")
+    assert content(cosine) == content(dot)
+    user, item = dot.state()["user"].numpy(), dot.state()["item"].numpy()
+    assert np.allclose(dot.scores(np.arange(3), SPLIT.train), user[:3] @ item.T, atol=1e-5)
+    lengths = np.linalg.norm(user[:3], axis=1)[:, None] * np.linalg.norm(item, axis=1)
+    assert np.allclose(cosine.scores(np.arange(3), SPLIT.train) * lengths, user[:3] @ item.T, atol=1e-5)
 
 
 @pytest.mark.parametrize("examine", EXAMINATION, ids=lambda f: f.__name__)
