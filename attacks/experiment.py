@@ -150,6 +150,7 @@ class _InjectionProbe(Probe):
             n=len(units),
             units=units,
             resolution=resolution,
+            limits=None if value == "log2_rank" else (-1.0, 1.0),
             baseline={side: mean for side, mean in means.items() if mean is not None and side != "attacked"},
             details=details | means | {"targets": targets, "change_by_clones": more_data},
             cells=cells,

@@ -64,6 +64,9 @@ class Evidence(Record):
         default=None, description="for large samples of users, where units are not listed"
     )
     resolution: float = Field(default=0.0, description="smallest step one unit can show, 0 = continuous")
+    limits: tuple[float, float] | None = Field(
+        default=None, description="ends that the mean of the measure cannot pass; intervals are cut there"
+    )
     baseline: dict[str, float] = Field(default_factory=dict, description="what to read it against, by name")
     details: dict[str, Any] = Field(default_factory=dict, description="numbers for plots and tables")
     cells: list[str] = Field(default_factory=list)

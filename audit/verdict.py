@@ -106,6 +106,9 @@ def _finding(found: Evidence, rule: Rule, confidence: float, failures: Sequence[
     elif found.estimate is not None and found.standard_error is not None:
         interval = statistics.normal_interval(found.estimate, found.standard_error, confidence)
         mde = statistics.POWER * found.standard_error
+    if interval is not None and found.limits is not None:
+        low, high = found.limits
+        interval = max(interval[0], low), min(interval[1], high)
     status, reason, settles = _status(found, rule.bound, interval, confidence)
     if found.estimate is None and failures:
         more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""

@@ -22,7 +22,7 @@ from recaudit.recommenders.catalogue import build
 from recaudit.recommenders.evaluate import evaluate
 
 PUBLISHED = {"recall@20": 0.1830, "ndcg@20": 0.1554}
-CHOSEN = {"temperature": 0.1, "negatives": 512, "learning_rate": 0.01, "decay": 0.93, "batch_size": 16384}
+CHOSEN = {"popularity": 1.0, "score": "dot", "temperature": 0.1, "negatives": 1024, "learning_rate": 5e-3}
 
 
 def main() -> None:

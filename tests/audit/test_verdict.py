@@ -314,3 +314,10 @@ def test_a_gate_opens_neither_torch_nor_pandas_and_is_quick() -> None:
 
 def test_student_agrees_with_the_table() -> None:
     assert [round(student(4, c), 3) for c in (0.95, 0.99)] == [2.776, 4.604]
+
+
+def test_an_interval_ends_where_the_measure_does() -> None:
+    wild = [0.9, -0.8, 0.7, 0.95, -0.9]
+    free, cut = (one(designed(wild, **fields)).interval for fields in ({}, {"limits": (-1.0, 1.0)}))
+    assert free is not None and cut is not None
+    assert free[0] < -1.0 and free[1] > 1.0 and cut == (-1.0, 1.0)
