@@ -10,7 +10,7 @@ import typer
 from . import options as opt
 
 # On one-film-a-user test data of half a year popularity is hard to beat: LightGCN needs its published loss and an L2 of
-# 0.01 (chosen on the validation part); its default, cosine softmax, stays below popularity here (docs/standing.md).
+# 0.01 (chosen on the validation part; docs/decisions/0004).
 PUBLISHED = {"loss": "bpr", "batch_size": 8192, "learning_rate": 0.02, "l2": 0.01, "max_epochs": 120, "patience": 40}
 # Eight epochs give SASRec nearly all of its quality at half of the seconds of a refit.
 MODELS: dict[str, dict[str, Any]] = {"lightgcn": PUBLISHED | {"every": 5}, "sasrec": {"max_epochs": 8}}
