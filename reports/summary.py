@@ -197,7 +197,7 @@ def _baselines(reading: Reading) -> Answer:
         "fail": "No." if any(high < 0 for _, high in ends) else "Not by as much as the policy asks.",
         "inconclusive": "Cannot tell.",
         "waived": "Waived.",
-        "pass": "Yes." if all(low > 0 for low, _ in ends) else "Not shown, but its bounds are kept.",
+        "pass": _kept([finding.interval or (0.0, 0.0) for finding in judged]),
         "measured": "Measured, not judged.",
     }
     sentences: list[Sentence] = []
@@ -214,6 +214,13 @@ def _baselines(reading: Reading) -> Answer:
         if name in by_state:
             sentences.append([text, *_references(by_state[name]), "."])
     return Answer(question, overall, leads[overall], [*sentences, *more], section)
+
+
+def _kept(ends: Sequence[tuple[float, float]]) -> str:
+    """The lead where bounds are kept: a baseline whose bound only warns, and which is better, is not passed over."""
+    if all(low > 0 for low, _ in ends):
+        return "Yes."
+    return "Not than all of them." if any(high < 0 for _, high in ends) else "Not shown, but its bounds are kept."
 
 
 def _references(findings: Sequence[Finding]) -> list[str | Data]:

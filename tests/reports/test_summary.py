@@ -113,3 +113,11 @@ def test_better_is_said_of_the_interval_not_of_the_bound(
 ) -> None:
     findings = [f.model_copy(update={"interval": interval}) for f in judged(run, "quality", status).findings]
     assert answers(Reading(run.model_copy(update={"findings": findings})))[2].lead == lead
+
+
+def test_a_baseline_that_only_warns_is_not_passed_over() -> None:
+    from recaudit.reports.summary import _kept
+
+    assert _kept([(0.01, 0.02), (0.001, 0.1)]) == "Yes."
+    assert _kept([(0.01, 0.02), (-0.06, -0.02)]) == "Not than all of them."
+    assert _kept([(0.01, 0.02), (-0.01, 0.02)]) == "Not shown, but its bounds are kept."
