@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..audit.evidence import AuditRun
+from ..audit.files import write_whole
 from .html import environment
 from .readings import WORDS, Reading
-from .render import write
 from .summary import answers, counts, verdict_sentences
 
 
@@ -25,7 +25,7 @@ def write_index(folder: Path, runs: Sequence[tuple[AuditRun, Path]]) -> Path:
         OSError: the folder cannot be written.
     """
     path = folder / "index.html"
-    write(path, index_page([(run, _link(folder, reports)) for run, reports in runs]))
+    write_whole(path, index_page([(run, _link(folder, reports)) for run, reports in runs]))
     return path
 
 

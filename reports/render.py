@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from ..audit.evidence import AuditRun
+from ..audit.files import write_whole
 
 NAMES = ("report.html", "report.md", "junit.xml")
 
@@ -23,7 +21,7 @@ def render_all(run: AuditRun, folder: Path) -> list[Path]:
     """
     contents = [(folder / name, render(run)) for name, render in renderers().items()]
     for path, content in contents:
-        write(path, content)
+        write_whole(path, content)
     return [path for path, _ in contents]
 
 
@@ -32,23 +30,3 @@ def renderers() -> dict[str, Callable[[AuditRun], bytes]]:
     from . import html, junit, markdown
 
     return dict(zip(NAMES, (html.page, markdown.document, junit.document), strict=True))
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace a file atomically, readable for those whom the umask allows.
-
-    Raises:
-        OSError: the folder cannot be written; nothing half-written remains.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        with beside.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -21,28 +19,6 @@ def test_all_reports_are_written_and_again_with_the_same_bytes(run: AuditRun, tm
     before = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in render.render_all(run, folder)] == before
     assert sorted(path.name for path in folder.iterdir()) == ["junit.xml", "report.html", "report.md"]
-
-
-def test_a_report_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "report.md"
-    render.write(path, b"old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(render.os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        render.write(path, b"new")
-    assert path.read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == ["report.md"]
-
-
-def test_reports_are_as_readable_as_the_umask_allows(tmp_path: Path) -> None:
-    before = os.umask(0o022)
-    try:
-        render.write(tmp_path / "report.md", b"")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "report.md").stat().st_mode) == 0o644
 
 
 def test_the_index_links_to_every_report(run: AuditRun, tmp_path: Path) -> None:
