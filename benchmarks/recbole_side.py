@@ -30,7 +30,7 @@ settings = {
     "show_progress": False,
     "state": "ERROR",
     "use_gpu": False,
-    "metrics": ["NDCG", "Recall"],
+    "metrics": ["Recall", "NDCG", "Hit", "MRR", "Precision", "ItemCoverage"],  # what recaudit measures,
     "topk": [20],
     "valid_metric": "NDCG@20",
 }

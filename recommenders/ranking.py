@@ -181,11 +181,11 @@ class _Block:
         self.width = item_tile
         self.buffer = buffer
         # The consumed cells in the order of the tiles they fall into.
-        tile = consumed.indices // item_tile
-        order = np.argsort(tile, kind="stable")
+        n_tiles = -(-self.n_items // item_tile)
+        tile = (consumed.indices // item_tile).astype(np.int16 if n_tiles < 2**15 else np.int64)
+        order = np.argsort(tile, kind="stable")  # a radix sort for 16 bits
         self.rows = np.repeat(np.arange(self.n_rows), np.diff(consumed.indptr))[order]
         self.columns = consumed.indices[order].astype(np.int64)
-        n_tiles = -(-self.n_items // item_tile)
         self.bounds = np.searchsorted(tile[order], np.arange(n_tiles + 1))
 
     def tile(self, start: int) -> torch.Tensor:
@@ -194,23 +194,21 @@ class _Block:
         tile = self.buffer[: self.n_rows * (stop - start)].view(self.n_rows, stop - start)
         self.fill(start, stop, tile)
         cells = slice(*self.bounds[start // self.width :][:2])
-        tile.numpy()[self.rows[cells], self.columns[cells] - start] = -np.inf
+        tile.view(-1).numpy()[self.rows[cells] * (stop - start) + (self.columns[cells] - start)] = -np.inf
         return tile
 
     def ranked(self, k: int, watch: NDArray[np.int32]) -> tuple[Int32, Float32, Float32]:
         """Items and scores [B, k] of the lists and ranks [T, B] of the watched items."""
-        best = np.full((self.n_rows, k), _EMPTY, np.int64)
-        floor = np.full(self.n_rows, -np.inf, np.float32)
+        best = _Best(self.n_rows, k)
         kept, own = self.watched_scores(watch)
         lead = torch.zeros(len(watch), self.n_rows)
         for start in range(0, self.n_items, self.width):
             tile = kept.pop(start) if start in kept else self.tile(start)
-            if k:
-                best, floor = _merge(best, floor, tile.numpy(), start)
+            best.add(tile.numpy(), start)
             spare = self.buffer[tile.numel() :][: tile.numel()].view(tile.shape)
             for row, score in zip(lead, own, strict=True):
                 row += torch.sub(tile, score[:, None], out=spare).sign_().sum(1)
-        items, scores = _unpack(np.sort(best, axis=1)[:, ::-1])
+        items, scores = best.lists()
         # lead = above - below, the consumed items (at -inf) among those below, so that over all other items
         # above + below + ties = I - 1, and above + ties / 2 = (I - 1 + lead) / 2 - consumed cancel out.
         ranks = 1 + (self.n_items - 1 + lead) / 2
@@ -238,35 +236,68 @@ def top_k(scores: Float32, k: int) -> tuple[Int32, Float32]:
 
     Shapes: scores float32 [B, I], no NaN -> int32 [B, k] (-1 for none), float32 [B, k] (-inf for none).
     """
-    best = np.full((len(scores), k), _EMPTY, np.int64)
-    if k and scores.shape[1]:
-        best, _ = _merge(best, np.full(len(scores), -np.inf, np.float32), scores, 0)
-    return _unpack(np.sort(best, axis=1)[:, ::-1])
+    best = _Best(len(scores), k)
+    best.add(scores, 0)
+    return best.lists()
 
 
-def _merge(best: Int64, floor: Float32, tile: Float32, start: int) -> tuple[Int64, Float32]:
-    """The best k of those so far and a tile that lies behind them, and the lowest score among them.
+class _Best:
+    """The best k cells of each row, found tile by tile.
 
     Scores and item indices are packed into one integer: order by score, then lower index first, with no two
-    alike. Only cells above the running k-th score are packed; a later tie loses to an earlier one anyway.
+    alike. Only cells above a floor are kept, and cut back to the best k a row when they pile up; the k-th best is
+    the floor then: a later tie loses to an earlier one anyway.
     """
-    k = best.shape[1]
-    if start == 0:
-        floor = _first_floor(tile, k)
-    rows, columns = np.divmod(np.flatnonzero(tile > floor[:, None]), tile.shape[1])
-    if not len(rows):
-        return best, floor
-    counts = np.bincount(rows, minlength=len(best))
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    pool = np.full((len(best), k + int(counts.max())), _EMPTY, np.int64)
-    pool[:, :k] = best
-    pool[rows, k + places] = _pack(tile[rows, columns], columns + start)
-    pool.partition(pool.shape[1] - k, axis=1)
-    best = pool[:, -k:]
-    return best, _unpack(best[:, :1])[1][:, 0]
+
+    def __init__(self, n_rows: int, k: int) -> None:
+        self.k = k
+        self.floor = np.full(n_rows, -np.inf, np.float32)
+        self.rows: list[Int64] = []
+        self.keys: list[Int64] = []
+        self.room = _PILE * k * n_rows
+        self.n_rows = n_rows
+
+    def add(self, tile: Float32, start: int) -> None:
+        """Take the scores [B, W] of the items from `start`; tiles come in the order of their items."""
+        if not self.k or not tile.size:
+            return
+        if start < 2 * tile.shape[1]:  # later tiles hardly raise it any more
+            self.floor = np.maximum(self.floor, _floor(tile, self.k))
+        cells = np.flatnonzero(tile > self.floor[:, None])
+        rows = cells // tile.shape[1]
+        self.rows.append(rows)
+        self.keys.append(_pack(tile.ravel()[cells], cells - rows * tile.shape[1] + start))
+        self.room -= len(cells)
+        if self.room < 0:
+            best = self.cut()
+            self.floor = _unpack(best.min(axis=1))[1]
+            self.rows, self.keys = [np.repeat(np.arange(self.n_rows), self.k)], [best.ravel()]
+            self.room = (_PILE - 1) * self.k * self.n_rows
+
+    def cut(self) -> Int64:
+        """The best k of each row so far, packed, in any order: int64 [B, k]."""
+        none = np.empty(0, np.int64)
+        rows, keys = (np.concatenate([none, *parts]) for parts in (self.rows, self.keys))
+        if len(self.rows) > 1:
+            narrow = rows.astype(np.int16 if self.n_rows < 2**15 else np.int64)
+            order = np.argsort(narrow, kind="stable")  # a radix sort for 16 bits
+            rows, keys = rows[order], keys[order]
+        counts = np.bincount(rows, minlength=self.n_rows)
+        pool = np.full((self.n_rows, max(self.k, int(counts.max(initial=0)))), _EMPTY, np.int64)
+        pool[np.arange(pool.shape[1]) < counts[:, None]] = keys
+        if pool.shape[1] > self.k:
+            pool.partition(pool.shape[1] - self.k, axis=1)
+        return pool[:, pool.shape[1] - self.k :]
+
+    def lists(self) -> tuple[Int32, Float32]:
+        """Items and scores of the lists, best first."""
+        return _unpack(np.sort(self.cut(), axis=1)[:, ::-1])
 
 
-def _first_floor(tile: Float32, k: int) -> Float32:
+_PILE = 3  # candidates a place of the lists before they are cut back
+
+
+def _floor(tile: Float32, k: int) -> Float32:
     """A score that at least k cells of each row exceed, or -inf: the k-th best of group maxima, one step lower."""
     groups = max(64, 4 * k)
     depth = tile.shape[1] // groups
