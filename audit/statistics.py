@@ -32,7 +32,7 @@ as large as five values allow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -187,47 +187,6 @@ def paired_standard_error(a: ArrayLike, b: ArrayLike) -> float | None:
     """
     difference = np.asarray(a, np.float64) - np.asarray(b, np.float64)
     return float(difference.std(ddof=1) / math.sqrt(len(difference))) if len(difference) > 1 else None
-
-
-def bootstrap_over_users(
-    lists: NDArray[np.int32],
-    n_items: int,
-    value: Callable[[NDArray[np.int64]], float],
-    *,
-    seed: int,
-    resamples: int = 200,
-) -> float:
-    """Standard error of a functional of exposure counts, by resampling users.
-
-    Users are drawn with replacement as integer weights on their lists, so a resample is a product with the sparse
-    item-by-user incidence, not another pass over users. 200 resamples know the error to 5 %.
-
-    Args:
-        lists: int32 [U, K], top-k lists, -1 for none.
-        n_items: I, size of the catalogue.
-        value: from counts int64 [I] (how often each item is listed) to a number, NaN where undefined.
-        seed: of the run.
-        resamples: B.
-
-    Returns:
-        Standard deviation over resamples; NaN if fewer than two are defined or there are no users.
-    """
-    from scipy import sparse
-
-    users = len(lists)
-    row, column = np.nonzero(lists >= 0)
-    # incidence [I, U]; an item listed twice by a user counts twice
-    incidence = sparse.csr_matrix((np.ones(len(row)), (lists[row, column], row)), shape=(n_items, users))
-    generator = rng(seed, "bootstrap-over-users")
-    found: list[float] = []
-    block = max(1, min(resamples, 4_000_000 // max(users, n_items, 1)))
-    while users and len(found) < resamples:
-        size = min(block, resamples - len(found))
-        weights = np.stack([np.bincount(generator.integers(0, users, users), minlength=users) for _ in range(size)], 1)
-        counts = np.rint(incidence @ weights.astype(np.float64)).astype(np.int64)
-        found += [float(value(column)) for column in np.ascontiguousarray(counts.T)]
-    defined = np.array(found)[np.isfinite(found)] if found else np.empty(0)
-    return float(defined.std(ddof=1)) if len(defined) > 1 else math.nan
 
 
 def _spread(means: NDArray[np.float64], resolution: float) -> float:

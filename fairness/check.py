@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..audit.cell import Cell
 from ..audit.evidence import Evidence
 from ..audit.probe import Probe, ProbeConfig, Results
-from ..audit.statistics import bootstrap_over_users
-from ..datasets.log import Int32
-from ..datasets.seeding import rng
+from ..datasets.errors import InputError, unknown_name
+from ..datasets.log import Int32, Int64
 from ..recommenders.base import Recipe
+from ..recommenders.evaluate import relevance
 from ..recommenders.target import Target
-from .catalogue import ALL
-from .counts import Counts, lorenz
+from .catalogue import ALL, BY_SLUG
+from .details import against_popularity, named_items
 from .measure import Measure
+from .recommendations import Recommendations, lorenz
+from .resample import random_lists, standard_errors
+from .value import Value
 
 MODEL = Cell("model", "the checkpoint as it is")
 POPULARITY = Cell("reference", "popularity", recipe=Recipe("popularity", {}))
@@ -27,13 +30,28 @@ POPULARITY = Cell("reference", "popularity", recipe=Recipe("popularity", {}))
 class ExposureConfig(ProbeConfig):
     """Settings of the check "exposure"."""
 
-    measures: tuple[str, ...] = ("qf", "gini", "jain", "entropy")
+    measures: tuple[str, ...] = ("qf", "gini", "jain", "entropy", "ai-d", "ai-f", "ibo", "iwo")
+    """Slugs as `recaudit list measures` prints them, or "all"."""
     named: int = Field(default=10, ge=0, le=100)
     """How many of the most and least shown items the report names."""
 
+    @field_validator("measures")
+    @classmethod
+    def _known(cls, measures: tuple[str, ...]) -> tuple[str, ...]:
+        if "all" in measures:
+            return tuple(BY_SLUG)
+        for slug in measures:
+            if slug not in BY_SLUG:
+                raise ValueError(str(unknown_name("measure", slug, BY_SLUG)))
+        return measures
+
 
 class ExposureProbe(Probe):
-    """Exposure of items in the top-K lists of all genuine users, K the policy's largest cut-off."""
+    """Exposure of items in the top-K lists, K the policy's largest cut-off.
+
+    Measures of lists alone are taken over all genuine users; those that join relevance over the users with held-out
+    items, which are what is relevant to them.
+    """
 
     key = "exposure"
     title = "Which items get shown, and how evenly?"
@@ -45,7 +63,7 @@ class ExposureProbe(Probe):
         return [MODEL, POPULARITY]
 
     def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:
-        """One evidence per measure, with popularity and random lists of the same length as references."""
+        """One evidence per measure; popularity, random lists and the fairest reachable value as references."""
         chosen = [measure for measure in ALL if measure.slug in self.config.measures]
         n_items = target.split.train.n_items
         if MODEL not in results:
@@ -53,88 +71,82 @@ class ExposureProbe(Probe):
         lists = {"model": results.arrays(MODEL)["items"]}
         if POPULARITY in results:
             lists["popularity"] = results.arrays(POPULARITY)["items"]
-        lists["random"] = _random_lists(lists["model"].shape, n_items, self.seed)
-        counts = {name: Counts.of(items, n_items) for name, items in lists.items()}
+        users, k = lists["model"].shape
+        lists["random"] = random_lists((users, k), n_items, self.seed)
+        alone = {name: Recommendations.of(items, n_items) for name, items in lists.items()}
+        joint, why = self._joint(target, lists)
+        key = results[MODEL].key
         found = []
-        for measure in chosen:
-            value = measure.corrected(counts["model"])
-            k = counts["model"].k
-            if value is None:
-                found.append(self._evidence(measure, k, missing=_why_undefined(lists["model"], n_items)))
+        for needs, data in (("lists", alone), ("joint", joint)):
+            group = [measure for measure in chosen if (measure.needs == "lists") == (needs == "lists")]
+            if data is None:
+                found += [self._evidence(measure, k, missing=why) for measure in group]
                 continue
-            baseline = {name: measure.corrected(c) for name, c in counts.items() if name != "model"}
-            baseline["fairest reachable"] = 1.0 if measure.direction == "up" else 0.0
-            found.append(
-                self._evidence(
-                    measure,
-                    k,
-                    estimate=value,
-                    n=counts["model"].lists,
-                    standard_error=self._standard_error(measure, lists["model"], n_items),
-                    baseline={name: v for name, v in baseline.items() if v is not None},
-                    details=self._details(target, counts) if measure.slug == "gini" else {},
-                    cells=[results[MODEL].key],
-                )
-            )
+            formulas = {measure.slug: measure.reported for measure in group}
+            errors = standard_errors(data["model"], formulas, self.seed)
+            found += [self._measured(measure, data, errors[measure.slug], key) for measure in group]
+        for evidence in found:
+            if evidence.measure == BY_SLUG["gini"].title and evidence.estimate is not None:
+                evidence.details.update(self._details(target, alone))
         return found
 
+    def _joint(self, target: Target, lists: dict[str, Int32]) -> tuple[dict[str, Recommendations] | None, str]:
+        split = target.split
+        try:
+            users, relevant = relevance(split.test, split.history, split.train.n_users)
+        except InputError as error:
+            return None, str(error)
+        return {
+            name: Recommendations.of(items[users], split.train.n_items, relevant) for name, items in lists.items()
+        }, ""
+
+    def _measured(self, measure: Measure, data: dict[str, Recommendations], error: float, key: str) -> Evidence:
+        model = data["model"]
+        value = measure.reported(model)
+        if value.value is None:
+            return self._evidence(measure, model.k, missing=value.note)
+        baseline = {name: measure.reported(lists).value for name, lists in data.items() if name != "model"}
+        if measure.corrected is not None:
+            baseline["fairest reachable"] = 1.0 if measure.direction == "up" else 0.0
+        return self._evidence(
+            measure,
+            model.k,
+            estimate=value.value,
+            n=model.n_users if value.users is None else value.users,
+            standard_error=error if np.isfinite(error) else None,
+            limits=(0.0, 1.0) if measure.corrected is not None else None,
+            baseline={name: v for name, v in baseline.items() if v is not None},
+            details=_notes(measure, value),
+            cells=[key],
+        )
+
     def _evidence(self, measure: Measure, k: int, **values: Any) -> Evidence:
+        span = "0..1, " if measure.corrected is not None else ""
         return Evidence(
             id=f"exposure.{measure.slug}@{k}" if k else f"exposure.{measure.slug}",
             check=self.key,
             title=measure.meaning,
             measure=measure.title,
-            unit="0..1, " + ("higher is fairer" if measure.direction == "up" else "lower is fairer"),
+            unit=span + ("higher is fairer" if measure.direction == "up" else "lower is fairer"),
             worse="lower" if measure.direction == "up" else "higher",
             **({"estimate": None, "n": 0} | values),
         )
 
-    def _standard_error(self, measure: Measure, lists: Int32, n_items: int) -> float:
-        def value(items: np.ndarray[Any, Any]) -> float:
-            found = measure.corrected(Counts(items, lists.shape[0], lists.shape[1]))
-            return np.nan if found is None else found
-
-        return bootstrap_over_users(lists, n_items, value, seed=self.seed)
-
-    def _details(self, target: Target, counts: dict[str, Counts]) -> dict[str, Any]:
-        shown = counts["model"].items
-        order = np.lexsort((np.arange(len(shown)), -shown))
+    def _details(self, target: Target, data: dict[str, Recommendations]) -> dict[str, Any]:
+        shown: Int64 = data["model"].exposure.count
         log = target.split.train
-
-        def named(items: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
-            return [
-                {"id": str(log.item_ids[item]), "title": log.title(item), "count": int(shown[item]),
-                 "train_events": int(log.item_counts[item])}
-                for item in items
-            ]  # fmt: skip
-
-        # of the many items that are never shown, those with most training events are the telling ones
-        never = np.lexsort((np.arange(len(shown)), -log.item_counts, shown))
         return {
-            "lorenz": {name: lorenz(c) for name, c in counts.items()},
-            "most_exposed": named(order[: self.config.named]),
-            "least_exposed": named(never[: self.config.named]),
+            "lorenz": {name: lorenz(lists.exposure) for name, lists in data.items()},
+            "exposure_by_popularity": {
+                name: against_popularity(lists.exposure.count, log.item_counts) for name, lists in data.items()
+            },
+            **named_items(shown, log, self.config.named),
             "never_shown": int((shown == 0).sum()),
             "items": len(shown),
         }
 
 
-def _why_undefined(lists: Int32, n_items: int) -> str:
-    users, k = lists.shape
-    short = int((lists == -1).any(axis=1).sum())
-    if k >= n_items:
-        return f"lists of {k} hold the whole catalogue of {n_items} items: every model is equally fair"
-    if short:
-        return f"{short} of {users} lists are shorter than {k}, too few items are left to show; lower the cut-off"
-    return f"{users} list of {k} items has only one possible distribution of exposure"
-
-
-def _random_lists(shape: tuple[int, ...], n_items: int, seed: int) -> Int32:
-    """Lists drawn uniformly without repeats, int32 [m, k]: the reference of no preference at all."""
-    generator = rng(seed, "exposure", "random-lists")
-    lists = np.empty(shape, np.int32)
-    block = max(1, 4_000_000 // n_items)
-    for start in range(0, shape[0], block):
-        draw = generator.random((min(block, shape[0] - start), n_items), np.float32)
-        lists[start : start + len(draw)] = np.argpartition(draw, shape[1] - 1, axis=1)[:, : shape[1]]
-    return lists
+def _notes(measure: Measure, value: Value) -> dict[str, Any]:
+    """What has to be read beside the number."""
+    notes = [text for text in (measure.caution, value.note) if text]
+    return {"notes": notes} if notes else {}

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from .counts import Counts
-from .measure import SOURCE, Measure
+from .measure import REACHABLE, TORS, Measure
+from .recommendations import Recommendations
+from .value import Value
 
 
-def original(counts: Counts) -> float | None:
+def original(data: Recommendations) -> Value:
     """Share of items recommended at least once, 0..1."""
-    return float(np.count_nonzero(counts.items) / counts.n)
+    exposure = data.exposure
+    return Value(float(np.count_nonzero(exposure.count) / exposure.n))
 
 
-def corrected(counts: Counts) -> float | None:
+def corrected(data: Recommendations) -> Value:
     """Coverage between the fewest (k) and the most items that these lists can show, 0..1."""
-    if not counts.correctable:
-        return None
-    shown = int(np.count_nonzero(counts.items))
-    most = counts.n - counts.k if counts.slots >= counts.n else counts.k * (counts.lists - 1)
-    return (shown - counts.k) / most
+    exposure = data.exposure
+    if exposure.no_range:
+        return Value.undefined(exposure.no_range)
+    shown = int(np.count_nonzero(exposure.count))
+    most = exposure.n - exposure.k if exposure.slots >= exposure.n else exposure.k * (exposure.n_lists - 1)
+    return Value((shown - exposure.k) / most)
 
 
 MEASURE = Measure(
     slug="qf",
+    symbol="QF",
     title="Coverage (QF)",
     direction="up",
-    corrected=corrected,
+    needs="lists",
     original=original,
-    source=SOURCE,
+    corrected=corrected,
+    ends=lambda m, n, k: (k / n, min(m * k, n) / n),
+    source=f"{TORS}, section 3",
     meaning="Share of the catalogue that appears in at least one list.",
-    limits="An item shown once counts as much as one shown to everybody.",
+    limits=("An item shown once counts as much as one shown to everybody.",),
+    cured=REACHABLE + "The limit above stays.",
 )

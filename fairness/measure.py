@@ -1,4 +1,4 @@
-"""What an exposure measure is: a pure function of counts with a descriptor."""
+"""What a measure is: pure functions of recommendations, with a descriptor."""
 
 from __future__ import annotations
 
@@ -6,37 +6,64 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from .counts import Counts
+from .recommendations import Recommendations
+from .value import Value
 
-Formula = Callable[[Counts], float | None]
+Formula = Callable[[Recommendations], Value]
+
+Ends = Callable[[int, int, int], tuple[float, float]]
+"""(users m, items n, list length k) -> lowest and highest value of the original form that lists can have."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of individual item fairness by exposure alone.
+    """A measure of individual item fairness.
 
     Attributes:
-        slug: its name in files and policies.
+        slug: its name in files, policies and on the command line.
+        symbol: as the paper writes it.
         title: the field's name.
         direction: "up" if higher is fairer, else "down".
-        corrected: the form with reachable ends, 0..1; None where undefined.
-        original: the form first published; None where undefined.
-        source: paper and equation.
+        needs: "lists" alone, "relevance" too, or also the full "ranks" of relevant items (without which the
+            original form cannot be had).
+        original: the form first published.
+        corrected: the form with reachable ends, 0..1; None if there is none.
+        ends: reachable range of the original form; None where it depends on the relevance.
+        tight: whether lists exist for both ends, or the ends are only bounds.
+        source: paper, section or equation.
         meaning: one sentence for an auditor.
         limits: what it does not see.
+        cured: which limits the correction cures, and whose correction it is; "" without one.
+        caution: said beside every value, because the formula does not measure fairness alone; "" if it does.
     """
 
     slug: str
+    symbol: str
     title: str
     direction: Literal["up", "down"]
-    corrected: Formula
+    needs: Literal["lists", "relevance", "ranks"]
     original: Formula
+    corrected: Formula | None
     source: str
     meaning: str
-    limits: str
+    limits: tuple[str, ...]
+    ends: Ends | None = None
+    tight: bool = True
+    cured: str = ""
+    caution: str = ""
+
+    @property
+    def reported(self) -> Formula:
+        """The corrected form where there is one, else the original."""
+        return self.corrected or self.original
 
 
-SOURCE = (
+TORS = (
     "Rampisela, Maistro, Ruotsalo, Lioma: Evaluation Measures of Individual Item Fairness for Recommender "
     "Systems: A Critical Study, ACM TORS 3(2):18, 2024 (arXiv 2311.01013)"
 )
+SIGIR = (
+    "collected in Rampisela, Ruotsalo, Maistro, Lioma: Can We Trust Recommender System Fairness Evaluation? "
+    "The Role of Fairness and Relevance, SIGIR 2024 (arXiv 2405.18276)"
+)
+REACHABLE = "The ends 0 and 1 can be reached whatever the number of users, items and places (the authors' correction). "

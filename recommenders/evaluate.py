@@ -62,7 +62,8 @@ def per_user(
         InputError: no user has a held-out item, or the logs do not fit the model.
     """
     mask = history if mask is None else mask
-    users, relevant = _relevant(held_out, mask, cutoffs, n_users)
+    _check(cutoffs)
+    users, relevant = relevance(held_out, mask, n_users)
     slate = rank(recommender, users, history, max(cutoffs), mask=mask).slate
     return _judge(slate.items, users, relevant, cutoffs)
 
@@ -75,18 +76,29 @@ def of_lists(
     Raises:
         InputError: as `per_user`.
     """
-    users, relevant = _relevant(held_out, history, cutoffs, len(items))
+    _check(cutoffs)
+    users, relevant = relevance(held_out, history, len(items))
     return _judge(items[users], users, relevant, cutoffs)
 
 
-def _relevant(
-    held_out: InteractionLog, mask: InteractionLog, cutoffs: Sequence[int], n_users: int | None
+def relevance(
+    held_out: InteractionLog, mask: InteractionLog, n_users: int | None = None
 ) -> tuple[Int64, sparse.csr_matrix]:
-    """The users with held-out items that can be listed, and these items."""
+    """The users with held-out items that can be listed, and these items.
+
+    Args:
+        held_out: test (or validation) events.
+        mask: consumed items, which cannot be listed.
+        n_users: number of genuine users; all by default.
+
+    Returns:
+        users int64 [V], and [V, I] with a stored 1 for each relevant item.
+
+    Raises:
+        InputError: the logs have different catalogues, or no user is left.
+    """
     if held_out.n_items != mask.n_items:
         raise InputError(f"the held-out events have {held_out.n_items:,} items, the history {mask.n_items:,}")
-    if not cutoffs or min(cutoffs) < 1:
-        raise InputError(f"cut-offs must be at least 1, got {list(cutoffs)}")
     common = min(held_out.n_users, mask.n_users)
     limit = common if n_users is None else min(common, n_users)
     relevant = held_out.matrix()[:limit]
@@ -96,6 +108,11 @@ def _relevant(
     if not len(users):
         raise InputError("no user has a held-out item that is not in the history already")
     return users, relevant[users]
+
+
+def _check(cutoffs: Sequence[int]) -> None:
+    if not cutoffs or min(cutoffs) < 1:
+        raise InputError(f"cut-offs must be at least 1, got {list(cutoffs)}")
 
 
 def _judge(items: Int32, users: Int64, relevant: sparse.csr_matrix, cutoffs: Sequence[int]) -> UserMetrics:

@@ -12,7 +12,6 @@ from scipy import stats
 
 from recaudit.audit.statistics import (
     RESAMPLES,
-    bootstrap_over_users,
     cluster_means,
     interval,
     mde,
@@ -178,42 +177,3 @@ def test_normal_interval_and_paired_error() -> None:
     a, b = np.random.default_rng(6).random((2, 50))
     assert paired_standard_error(a, b) == pytest.approx(stats.sem(a - b))
     assert paired_standard_error(a, a) == 0.0 and paired_standard_error(a[:1], b[:1]) is None
-
-
-def test_bootstrap_over_users_by_its_plain_definition() -> None:
-    generator = np.random.default_rng(7)
-    lists = np.argsort(generator.random((300, 12)) ** np.arange(1, 13), axis=1)[:, :4].astype(np.int32)
-    lists[::7, 3] = -1
-
-    def gini(counts: np.ndarray) -> float:
-        ordered = np.sort(counts)
-        return float(np.dot(2 * np.arange(1, 13) - 13, ordered) / (12 * ordered.sum()))
-
-    plain = []
-    for _ in range(2000):
-        drawn = lists[generator.integers(0, 300, 300)]
-        plain.append(gini(np.bincount(drawn[drawn >= 0], minlength=12)))
-    found = bootstrap_over_users(lists, 12, gini, seed=1, resamples=2000)
-    assert found == pytest.approx(np.std(plain), rel=0.08)
-    assert found == bootstrap_over_users(lists, 12, gini, seed=1, resamples=2000)
-    assert found != bootstrap_over_users(lists, 12, gini, seed=2, resamples=2000)
-
-
-def test_bootstrap_counts_are_whole_and_complete() -> None:
-    lists = np.array([[0, 1], [1, 2], [-1, -1]], np.int32)
-    seen: list[np.ndarray] = []
-
-    def value(counts: np.ndarray) -> float:
-        seen.append(counts)
-        return float(counts[1])
-
-    bootstrap_over_users(lists, 4, value, seed=0, resamples=50)
-    assert len(seen) == 50 and all(c.dtype == np.int64 and c.shape == (4,) and c[3] == 0 for c in seen)
-    assert all(c[0] + c[2] == c[1] for c in seen), "users come with their whole lists"
-
-
-def test_bootstrap_of_what_is_undefined_is_undefined() -> None:
-    lists = np.zeros((5, 1), np.int32)
-    assert math.isnan(bootstrap_over_users(lists, 2, lambda counts: math.nan, seed=0))
-    assert math.isnan(bootstrap_over_users(lists[:0], 2, lambda counts: 1.0, seed=0))
-    assert bootstrap_over_users(lists, 2, lambda counts: 1.0, seed=0) == 0.0

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from audited import evidence_of
 from victims import small_target
 
+from recaudit.fairness.catalogue import BY_SLUG
 from recaudit.fairness.check import ExposureConfig, ExposureProbe
-from recaudit.fairness.counts import Counts
-from recaudit.fairness.gini import corrected
+from recaudit.fairness.recommendations import Recommendations
+from recaudit.recommenders.evaluate import relevance
 from recaudit.recommenders.ranking import rank
 
 
@@ -25,8 +25,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_values_are_those_of_the_models_lists(found: dict[str, Any]) -> None:
     target = small_target()
     lists = rank(target.model, None, target.split.history, 5, n_users=target.split.train.n_users).slate.items
-    assert found["exposure.gini@5"].estimate == corrected(Counts.of(lists, target.split.train.n_items))
-    assert set(found) == {f"exposure.{slug}@5" for slug in ("qf", "gini", "jain", "entropy")}
+    assert (
+        found["exposure.gini@5"].estimate
+        == BY_SLUG["gini"].reported(Recommendations.of(lists, target.split.train.n_items)).value
+    )
+    assert set(found) == {f"exposure.{slug}@5" for slug in ExposureConfig().measures}
 
 
 def test_references_stand_beside_it(found: dict[str, Any]) -> None:
@@ -57,9 +60,35 @@ def test_lists_cut_short_are_named_as_the_reason(tmp_path: Path) -> None:
     assert first.estimate is None and "lists are shorter than 40" in str(first.missing)
 
 
-def test_random_lists_have_no_repeats() -> None:
-    from recaudit.fairness.check import _random_lists
+def test_joint_measures_are_taken_over_users_with_held_out_items(found: dict[str, Any]) -> None:
+    target = small_target()
+    users, relevant = relevance(target.split.test, target.split.history)
+    lists = rank(target.model, users, target.split.history, 5).slate.items
+    joint = Recommendations.of(lists, target.split.train.n_items, relevant)
+    assert found["exposure.ai-f@5"].estimate == BY_SLUG["ai-f"].original(joint).value
+    assert found["exposure.ibo@5"].n == len(users) and found["exposure.ibo@5"].unit.startswith("0..1")
+    assert set(found["exposure.ai-f@5"].baseline) == {"popularity", "random"}, "no reachable ends are known"
 
-    lists = _random_lists((40, 9), 12, 1)
-    assert all(len(set(row)) == 9 for row in lists.tolist()) and lists.max() < 12
-    assert np.array_equal(lists, _random_lists((40, 9), 12, 1))
+
+def test_what_does_not_measure_fairness_says_so(tmp_path: Path) -> None:
+    probe = ExposureProbe(ExposureConfig(measures=("iaa", "hd")), 0)
+    found = {e.id: e for e in evidence_of(probe, small_target(), tmp_path, (5,))}
+    assert "Not evidence of fairness" in found["exposure.iaa@5"].details["notes"][0]
+    assert "not invariant" in found["exposure.hd@5"].details["notes"][0]
+
+
+def test_unknown_measures_are_named_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="Did you mean 'gini'"):
+        ExposureConfig(measures=("ginni",))
+    assert set(ExposureConfig(measures=("all",)).measures) == set(BY_SLUG)
+
+
+def test_exposure_against_popularity_shares_add_up(found: dict[str, Any]) -> None:
+    curves = found["exposure.gini@5"].details["exposure_by_popularity"]
+    for rows in curves.values():
+        for name in ("items", "events", "exposure"):
+            assert sum(row[name] for row in rows) == pytest.approx(1.0), name
+    top = {name: rows[-1]["exposure"] for name, rows in curves.items()}
+    assert top["popularity"] > top["random"]
+    events = [row["events"] for row in curves["model"]]
+    assert events == sorted(events)
