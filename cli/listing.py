@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options as opt
+
+if TYPE_CHECKING:
+    from ..fairness.measure import Measure
 
 KINDS = ("attacks", "models", "measures", "checks")
 
@@ -63,11 +66,16 @@ def list_(
 
 def explain(
     name: Annotated[str, typer.Argument(help="A name from `recaudit list`.")],
+    users: Annotated[
+        int | None, typer.Option(min=1, help="Of a measure: its reachable range for so many users,")
+    ] = None,
+    items: Annotated[int | None, typer.Option(min=2, help="so many items,")] = None,
+    cutoff: Annotated[int | None, typer.Option("--cutoff", "-k", min=1, help="and lists of this length.")] = None,
     debug: opt.Debug = False,
 ) -> None:
     """Explain one attack, model, measure or check: what it is, its source, settings and limits.
 
-    Example: `recaudit explain gini`
+    Example: `recaudit explain gini --users 6040 --items 3706 -k 20`
     """
     from ..datasets.errors import unknown_name
 
@@ -76,9 +84,11 @@ def explain(
         raise unknown_name("name", name, entries)
     kind, entry = entries[name]
     typer.echo(f"{name} ({kind[:-1]}): {entry.title}")
-    for label in ("meaning", "direction", "limits", "family"):
-        if getattr(entry, label, None):
-            typer.echo(f"{label}: {getattr(entry, label)}")
+    if kind == "measures":
+        _measure(entry)
+        _ends(entry, users, items, cutoff)
+    elif getattr(entry, "family", None):
+        typer.echo(f"family: {entry.family}")
     if isinstance(entry, type) and entry.__doc__:
         typer.echo("\n" + "\n".join(line.strip() for line in entry.__doc__.strip().splitlines()))
     typer.echo(f"\nsource: {reference(entry)}")
@@ -87,3 +97,37 @@ def explain(
         typer.echo("settings:")
         for field, info in config.model_fields.items():
             typer.echo(f"  {field} = {info.get_default(call_default_factory=True)!r}")
+
+
+def _measure(entry: Measure) -> None:
+    typer.echo(f"{entry.symbol}: {entry.meaning}")
+    typer.echo(f"{'higher' if entry.direction == 'up' else 'lower'} is fairer; needs {NEEDS[entry.needs]}")
+    for form, formula in (("original", entry.original), ("corrected", entry.corrected), ("recaudit's own", entry.own)):
+        if formula is not None:
+            typer.echo(f"{form}: {' '.join((formula.__doc__ or '').split())}")
+    typer.echo("limits:")
+    for limit in entry.limits:
+        typer.echo(f"  - {limit}")
+    if entry.cured:
+        typer.echo(f"cured: {entry.cured}")
+    if entry.caution:
+        typer.echo(f"caution: {entry.caution}")
+
+
+def _ends(entry: Measure, users: int | None, items: int | None, cutoff: int | None) -> None:
+    if entry.ends is None:
+        typer.echo("range: of the original form it depends on the relevance")
+    elif users and items and cutoff:
+        low, high = entry.ends(users, items, cutoff)
+        bound = "" if entry.tight else " (bounds, which lists may not reach)"
+        size = f"{users:,} users, {items:,} items, k {cutoff}"
+        typer.echo(f"range of the original form for {size}: {low:.6g} to {high:.6g}{bound}")
+    else:
+        typer.echo("range: give --users, --items and -k to see what the original form can reach")
+
+
+NEEDS = {
+    "lists": "lists only",
+    "relevance": "lists and relevance",
+    "ranks": "lists and relevance; the original form also the full ranks of relevant items",
+}

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..datasets.errors import InputError, UnfinishedError
 
 
-def read_columns(path: Path, columns: tuple[str, ...]) -> list[NDArray[np.str_]]:
-    """Columns of a CSV or Parquet file as text; InputError names the file and what is missing."""
+def read_frame(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
+    """A CSV or Parquet file, every cell as text; InputError names the file and which of these columns is missing."""
     try:
         if path.suffix == ".parquet":
             table = pl.read_parquet(path).cast(pl.String)
@@ -30,6 +30,14 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> list[NDArray[np.str_]]
     for name in columns:
         if table[name].null_count():
             raise InputError(f"{path}: column {name} has {table[name].null_count()} empty cells; remove those rows")
+    if not len(table):
+        raise InputError(f"{path}: holds no row")
+    return table
+
+
+def read_columns(path: Path, columns: tuple[str, ...]) -> list[NDArray[np.str_]]:
+    """These columns of a CSV or Parquet file as text arrays; errors as `read_frame`."""
+    table = read_frame(path, columns)
     return [table[name].to_numpy().astype(np.str_) for name in columns]
 
 

@@ -15,7 +15,7 @@ def original(data: Recommendations) -> Value:
 
 
 MEASURE = Measure(
-    slug="ai-f",
+    slug="ai_f",
     symbol="AI-F",
     title="Inequity of exposure over all users (AI-F)",
     direction="down",

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from . import ai_f, coverage, entropy, fsat, gini, gini_w, hd, iaa, ibo, ifd_div, ifd_mul, ii_f, inequity, jain, vocd
+from . import (
+    ai_f,
+    coverage,
+    entropy,
+    expected_exposure,
+    fsat,
+    gini,
+    gini_w,
+    hd,
+    iaa,
+    ibo,
+    ifd_div,
+    ifd_mul,
+    ii_f,
+    inequity,
+    jain,
+    mme,
+    vocd,
+)
 from .measure import Measure
 
 EXPOSURE: tuple[Measure, ...] = (
@@ -15,6 +33,7 @@ EXPOSURE: tuple[Measure, ...] = (
     vocd.MEASURE,
     inequity.AI_D,
     inequity.II_D,
+    expected_exposure.EE_D,
 )
 """Of lists alone."""
 
@@ -22,6 +41,9 @@ JOINT: tuple[Measure, ...] = (
     ai_f.MEASURE,
     ibo.IBO,
     ibo.IWO,
+    mme.MEASURE,
+    expected_exposure.EE_L,
+    expected_exposure.EE_R,
     iaa.MEASURE,
     ii_f.MEASURE,
     ifd_div.MEASURE,

@@ -30,7 +30,7 @@ POPULARITY = Cell("reference", "popularity", recipe=Recipe("popularity", {}))
 class ExposureConfig(ProbeConfig):
     """Settings of the check "exposure"."""
 
-    measures: tuple[str, ...] = ("qf", "gini", "jain", "entropy", "ai-d", "ai-f", "ibo", "iwo")
+    measures: tuple[str, ...] = ("qf", "gini", "jain", "entropy", "ai_d", "ai_f", "ibo", "iwo")
     """Slugs as `recaudit list measures` prints them, or "all"."""
     named: int = Field(default=10, ge=0, le=100)
     """How many of the most and least shown items the report names."""
@@ -106,7 +106,7 @@ class ExposureProbe(Probe):
         if value.value is None:
             return self._evidence(measure, model.k, missing=value.note)
         baseline = {name: measure.reported(lists).value for name, lists in data.items() if name != "model"}
-        if measure.corrected is not None:
+        if measure.bounded:
             baseline["fairest reachable"] = 1.0 if measure.direction == "up" else 0.0
         return self._evidence(
             measure,
@@ -114,14 +114,14 @@ class ExposureProbe(Probe):
             estimate=value.value,
             n=model.n_users if value.users is None else value.users,
             standard_error=error if np.isfinite(error) else None,
-            limits=(0.0, 1.0) if measure.corrected is not None else None,
+            limits=(0.0, 1.0) if measure.bounded else None,
             baseline={name: v for name, v in baseline.items() if v is not None},
             details=_notes(measure, value),
             cells=[key],
         )
 
     def _evidence(self, measure: Measure, k: int, **values: Any) -> Evidence:
-        span = "0..1, " if measure.corrected is not None else ""
+        span = "0..1, " if measure.bounded else ""
         return Evidence(
             id=f"exposure.{measure.slug}@{k}" if k else f"exposure.{measure.slug}",
             check=self.key,
@@ -148,5 +148,6 @@ class ExposureProbe(Probe):
 
 def _notes(measure: Measure, value: Value) -> dict[str, Any]:
     """What has to be read beside the number."""
-    notes = [text for text in (measure.caution, value.note) if text]
+    own = "recaudit's own scaling to 0..1, not the paper's" if measure.own is not None else ""
+    notes = [text for text in (own, measure.caution, value.note) if text]
     return {"notes": notes} if notes else {}

@@ -46,5 +46,5 @@ MEASURE = Measure(
     source=f"{TORS}, section 3",
     meaning="How unevenly exposure is shared among all items of the catalogue; 0 even, 1 one list for all.",
     limits=("Blind to who likes what: a popular item may deserve more exposure.", "Blind to the place in the list."),
-    cured=REACHABLE + "The limits above stay; gini-w sees places.",
+    cured=REACHABLE + "The limits above stay; gini_w sees places.",
 )

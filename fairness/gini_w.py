@@ -50,7 +50,7 @@ def corrected(data: Recommendations) -> Value:
 
 
 MEASURE = Measure(
-    slug="gini-w",
+    slug="gini_w",
     symbol="Gini-w",
     title="Gini index weighted by place",
     direction="down",

@@ -78,7 +78,7 @@ def corrected(data: Recommendations) -> Value:
 
 
 MEASURE = Measure(
-    slug="ifd-div",
+    slug="ifd_div",
     symbol="IFD÷",
     title="Individual fairness disparity by ratio (IFD÷)",
     direction="down",

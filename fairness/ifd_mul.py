@@ -65,7 +65,7 @@ def corrected(data: Recommendations) -> Value:
 
 
 MEASURE = Measure(
-    slug="ifd-mul",
+    slug="ifd_mul",
     symbol="IFD×",
     title="Individual fairness disparity by product (IFD×)",
     direction="down",

@@ -20,9 +20,13 @@ def earned(n_relevant: Int64) -> Float64:
     return np.asarray(np.where(n_relevant > 0, (1 - GAMMA**r) / ((1 - GAMMA) * r), 0.0))
 
 
+def _places(k: int) -> Float64:
+    return np.asarray(GAMMA ** np.arange(k), np.float64)
+
+
 def original(data: Recommendations) -> Value:
     """Mean over users and items of (e - e*)^2, e = GAMMA ** (rank - 1) where listed, e* as earned."""
-    places = GAMMA ** np.arange(data.k)
+    places = _places(data.k)
     t = earned(data.n_relevant)
     given = (data.lists >= 0) @ places**2
     return data.mean((given - 2 * t * user_gain(data, places) + data.n_relevant * t**2) / data.n_items)
@@ -30,11 +34,11 @@ def original(data: Recommendations) -> Value:
 
 def corrected(data: Recommendations) -> Value:
     """Per user between its ends (relevant items first; none or as few as possible listed); mean over users, 0..1."""
-    return missed_gain(data, GAMMA ** np.arange(data.k))
+    return missed_gain(data, _places(data.k))
 
 
 MEASURE = Measure(
-    slug="ii-f",
+    slug="ii_f",
     symbol="II-F",
     title="Individual inequity of exposure (II-F)",
     direction="down",

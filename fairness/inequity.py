@@ -46,7 +46,7 @@ def _constant(m: int, n: int, k: int) -> float:
 
 
 II_D = Measure(
-    slug="ii-d",
+    slug="ii_d",
     symbol="II-D",
     title="Individual disparity of exposure (II-D)",
     direction="down",
@@ -61,13 +61,14 @@ II_D = Measure(
 )
 
 AI_D = Measure(
-    slug="ai-d",
+    slug="ai_d",
     symbol="AI-D",
     title="Disparity of exposure over all users (AI-D)",
     direction="down",
     needs="lists",
     original=added_up,
-    corrected=relative,
+    corrected=None,
+    own=relative,
     ends=lambda m, n, k: (0.0, _constant(m, n, k)),
     tight=False,
     source=f"{TORS}, section 3; Wu et al., SIGIR 2022 (joint multisided exposure fairness)",

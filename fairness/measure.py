@@ -27,13 +27,14 @@ class Measure:
         needs: "lists" alone, "relevance" too, or also the full "ranks" of relevant items (without which the
             original form cannot be had).
         original: the form first published.
-        corrected: the form with reachable ends, 0..1; None if there is none.
+        corrected: the authors' form with reachable ends, 0..1; None if there is none.
+        own: recaudit's form, 0..1, where the authors have none; not to be compared with published figures.
         ends: reachable range of the original form; None where it depends on the relevance.
         tight: whether lists exist for both ends, or the ends are only bounds.
         source: paper, section or equation.
         meaning: one sentence for an auditor.
         limits: what it does not see.
-        cured: which limits the correction cures, and whose correction it is; "" without one.
+        cured: which limits the corrected form or ours cures; "" without one.
         caution: said beside every value, because the formula does not measure fairness alone; "" if it does.
     """
 
@@ -49,13 +50,29 @@ class Measure:
     limits: tuple[str, ...]
     ends: Ends | None = None
     tight: bool = True
+    own: Formula | None = None
     cured: str = ""
     caution: str = ""
 
     @property
     def reported(self) -> Formula:
-        """The corrected form where there is one, else the original."""
-        return self.corrected or self.original
+        """What an audit reports: the corrected form or ours, from 0 to 1, where there is one; else the original."""
+        return self.own or self.corrected or self.original
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the reported form lies in 0..1 whatever the data."""
+        return self.reported is not self.original
+
+    @property
+    def forms(self) -> dict[str, Formula]:
+        """By the name in JSON: SLUG, the corrected or only form, then SLUG_original and SLUG_own where they differ."""
+        found = {self.slug: self.corrected or self.original}
+        if self.corrected is not None:
+            found[f"{self.slug}_original"] = self.original
+        if self.own is not None:
+            found[f"{self.slug}_own"] = self.own
+        return found
 
 
 TORS = (

@@ -214,7 +214,9 @@ class Recommendations:
         """For each item the sum of a value over the users to whom it is relevant: float64 [m] -> [n]."""
         relevant, _ = self.judged
         value = per_user if self.weights is None else per_user * self.weights
-        return np.bincount(relevant.indices, np.repeat(value, self.n_relevant), minlength=self.n_items)
+        return np.asarray(
+            np.bincount(relevant.indices, np.repeat(value, self.n_relevant), minlength=self.n_items), np.float64
+        )
 
     def mean(self, per_user: Float64, defined: NDArray[np.bool_] | None = None) -> Value:
         """The mean over users, float64 [m] -> Value; over those where `defined`, and how many they are."""

@@ -33,7 +33,7 @@ def test_resampled_exposure_is_that_of_the_drawn_lists() -> None:
 
 def test_standard_errors_by_their_plain_definition() -> None:
     data = system(7)
-    formulas = {slug: BY_SLUG[slug].reported for slug in ("gini", "ai-f", "ibo", "iaa")}
+    formulas = {slug: BY_SLUG[slug].reported for slug in ("gini", "ai_f", "ibo", "iaa")}
     found = standard_errors(data, formulas, 1, 800)
     generator = np.random.default_rng(0)
     plain: dict[str, list[float]] = {slug: [] for slug in formulas}
@@ -50,7 +50,7 @@ def test_standard_errors_by_their_plain_definition() -> None:
 def test_every_measure_has_an_error() -> None:
     found = standard_errors(system(3), {measure.slug: measure.reported for measure in ALL}, 0, 20)
     assert all(np.isfinite(value) for value in found.values())
-    assert found["ii-d"] == pytest.approx(0.0, abs=1e-12), "a constant"
+    assert found["ii_d"] == pytest.approx(0.0, abs=1e-12), "a constant"
 
 
 def test_pairing_takes_out_what_both_systems_share() -> None:
@@ -58,10 +58,10 @@ def test_pairing_takes_out_what_both_systems_share() -> None:
     other = data.lists.copy()
     other[:5] = other[:5, ::-1]
     changed = Recommendations.of(other, 12, data.relevant)
-    formulas = {"gini-w": BY_SLUG["gini-w"].reported}
-    alone = standard_errors(data, formulas, 0)["gini-w"]
-    assert 0 < paired_errors(data, changed, formulas, 0)["gini-w"] < alone / 3
-    assert paired_errors(data, data, formulas, 0)["gini-w"] == 0.0
+    formulas = {"gini_w": BY_SLUG["gini_w"].reported}
+    alone = standard_errors(data, formulas, 0)["gini_w"]
+    assert 0 < paired_errors(data, changed, formulas, 0)["gini_w"] < alone / 3
+    assert paired_errors(data, data, formulas, 0)["gini_w"] == 0.0
 
 
 def test_an_undefined_measure_has_no_error() -> None:
