@@ -14,8 +14,9 @@ def check_classes() -> dict[str, type[Probe]]:
 
     from ..attacks.experiment import DemotionProbe, PromotionProbe
     from ..fairness.check import ExposureProbe
+    from ..fairness.group_check import GroupsProbe
     from ..quality.check import QualityProbe
 
-    own: tuple[type[Probe], ...] = (QualityProbe, ExposureProbe, PromotionProbe, DemotionProbe)
+    own: tuple[type[Probe], ...] = (QualityProbe, ExposureProbe, GroupsProbe, PromotionProbe, DemotionProbe)
     others: list[type[Probe]] = [entry.load() for entry in entry_points(group="recaudit.checks")]
     return {probe.key: probe for probe in (*own, *others)}

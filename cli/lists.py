@@ -32,7 +32,7 @@ def read_recommendations(
     k = int(table["place"].max()) + 1  # type: ignore[arg-type]
     found = np.full((len(users), k), -1, np.int32)
     found[table["row"].to_numpy(), table["place"].to_numpy()] = table["index"].to_numpy()
-    relevant = None if relevance is None else _relevance(relevance, users, items, catalogue)
+    relevant = None if relevance is None else _cells(relevance, users, items, catalogue)
     return Recommendations.of(found, len(items), relevant), users
 
 
@@ -78,13 +78,18 @@ def _ranked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
     return table
 
 
-def _relevance(path: Path, users: pl.Series, items: pl.Series, catalogue: str) -> sparse.csr_matrix:
+def read_cells(path: Path, users: pl.Series, catalogue: str) -> sparse.csr_matrix:
+    """Pairs of user and item as a 0/1 matrix [m, n], rows in the order of `users`; errors as `read_recommendations`."""
+    return _cells(path, users, read_catalogue(catalogue), catalogue)
+
+
+def _cells(path: Path, users: pl.Series, items: pl.Series, catalogue: str) -> sparse.csr_matrix:
     table = _with_items(read_frame(path, ("user", "item")), items, path, catalogue)
     table = table.join(pl.DataFrame({"user": users}).with_row_index("row"), on="user", how="left")
     unknown = table.filter(pl.col("row").is_null())["user"]
     if len(unknown):
         raise InputError(
-            f"{path}: user {unknown[0]!r} (and {unknown.n_unique() - 1} more) has relevant items but no list; "
+            f"{path}: user {unknown[0]!r} (and {unknown.n_unique() - 1} more) stands here but has no list; "
             "leave them out here, or give them a list"
         )
     cells = table.select("row", "index").unique()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from . import options as opt
 
 if TYPE_CHECKING:
-    from ..fairness.measure import Measure
+    from ..fairness.measure import Formula, Measure
     from ..fairness.recommendations import Recommendations
 
 
@@ -25,6 +26,13 @@ def measure(
     relevance: Annotated[
         Path | None,
         typer.Option(help="CSV or Parquet with columns user, item: what was relevant (held-out events)."),
+    ] = None,
+    consumed: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or Parquet with columns user, item: what users have consumed and cannot be shown. With it and "
+            "relevance, also the distance to the Pareto frontier of NDCG and entropy (dpfr)."
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,
@@ -53,7 +61,7 @@ def measure(
     """
     import json
 
-    from .lists import read_recommendations
+    from .lists import read_cells, read_recommendations
 
     chosen = _chosen(measures, relevance is not None)
     data, users = read_recommendations(recommendations, catalogue, relevance, cutoff)
@@ -61,7 +69,12 @@ def measure(
     if baseline is not None:
         other, theirs = read_recommendations(baseline, catalogue, relevance, data.k)
         _check_same(recommendations, users, data.k, baseline, theirs, other.k)
-    answer = _answer(chosen, data, other, seed, resamples, quiet)
+    forms = {name: formula for m in chosen for name, formula in m.forms.items()}
+    if consumed is not None:
+        from ..fairness import dpfr
+
+        forms["dpfr"] = dpfr.formula(data, read_cells(consumed, users, catalogue))
+    answer = _answer(chosen, forms, data, other, seed, resamples, quiet)
     if as_json:
         typer.echo(json.dumps(answer))
     else:
@@ -89,6 +102,7 @@ def _check_same(first: Path, users: Any, k: int, second: Path, others: Any, othe
 
 def _answer(
     chosen: list[Measure],
+    forms: Mapping[str, Formula],
     data: Recommendations,
     other: Recommendations | None,
     seed: int,
@@ -97,7 +111,6 @@ def _answer(
 ) -> dict[str, Any]:
     from ..fairness.resample import paired_errors, standard_errors
 
-    forms = {name: formula for m in chosen for name, formula in m.forms.items()}
     found = {name: formula(data) for name, formula in forms.items()}
     answer: dict[str, Any] = {
         "users": data.n_users,
@@ -139,19 +152,19 @@ def _finite(errors: dict[str, float]) -> dict[str, float | None]:
 def _print(chosen: list[Measure], answer: dict[str, Any]) -> None:
     typer.echo(f"{answer['users']:,} users, {answer['items']:,} items, lists of {answer['k']}")
     errors, differences = answer.get("standard_errors", {}), answer.get("differences", {})
-    for m in chosen:
-        for name in m.forms:
-            value = answer["values"][name]
-            if value is None:
-                typer.echo(f"{name:<18} undefined  {answer['reasons'][name]}")
-                continue
-            line = f"{name:<18} {value:<10.4g}"
-            if errors.get(name) is not None:
-                line += f" ±{1.96 * errors[name]:<9.2g}"
-            line += "higher is fairer" if m.direction == "up" else "lower is fairer"
-            if name in differences:
-                spread = answer.get("difference_errors", {}).get(name)
-                line += f"; against baseline {differences[name]:+.4g}" + (f" ±{1.96 * spread:.2g}" if spread else "")
-            typer.echo(line)
-            if answer["notes"].get(name):
-                typer.echo(f"{'':<18} {answer['notes'][name]}")
+    directions = {name: m.direction for m in chosen for name in m.forms}
+    for name in answer["values"]:
+        value = answer["values"][name]
+        if value is None:
+            typer.echo(f"{name:<18} undefined  {answer['reasons'][name]}")
+            continue
+        line = f"{name:<18} {value:<10.4g}"
+        if errors.get(name) is not None:
+            line += f" ±{1.96 * errors[name]:<9.2g}"
+        line += "higher is fairer" if directions.get(name) == "up" else "lower is fairer"
+        if name in differences:
+            spread = answer.get("difference_errors", {}).get(name)
+            line += f"; against baseline {differences[name]:+.4g}" + (f" ±{1.96 * spread:.2g}" if spread else "")
+        typer.echo(line)
+        if answer["notes"].get(name):
+            typer.echo(f"{'':<18} {answer['notes'][name]}")

@@ -14,8 +14,10 @@ from ..audit.probe import Probe, ProbeConfig, Results
 from ..datasets.errors import InputError, unknown_name
 from ..datasets.log import Int32, Int64
 from ..recommenders.base import Recipe
+from ..recommenders.consumed import consumed
 from ..recommenders.evaluate import relevance
 from ..recommenders.target import Target
+from . import dpfr
 from .catalogue import ALL, BY_SLUG
 from .details import against_popularity, named_items
 from .measure import Measure
@@ -32,6 +34,8 @@ class ExposureConfig(ProbeConfig):
 
     measures: tuple[str, ...] = ("qf", "gini", "jain", "entropy", "ai_d", "ai_f", "ibo", "iwo")
     """Slugs as `recaudit list measures` prints them, or "all"."""
+    frontier: bool = True
+    """Also the distance to the Pareto frontier of NDCG and entropy (seconds for 100,000 users)."""
     named: int = Field(default=10, ge=0, le=100)
     """How many of the most and least shown items the report names."""
 
@@ -85,6 +89,8 @@ class ExposureProbe(Probe):
             formulas = {measure.slug: measure.reported for measure in group}
             errors = standard_errors(data["model"], formulas, self.seed)
             found += [self._measured(measure, data, errors[measure.slug], key) for measure in group]
+        if self.config.frontier:
+            found.append(self._frontier(target, joint, why, key))
         for evidence in found:
             if evidence.measure == BY_SLUG["gini"].title and evidence.estimate is not None:
                 evidence.details.update(self._details(target, alone))
@@ -99,6 +105,35 @@ class ExposureProbe(Probe):
         return {
             name: Recommendations.of(items[users], split.train.n_items, relevant) for name, items in lists.items()
         }, ""
+
+    def _frontier(self, target: Target, joint: dict[str, Recommendations] | None, why: str, key: str) -> Evidence:
+        fields: dict[str, Any] = {"estimate": None, "n": 0, "missing": why}
+        k = 0
+        if joint is not None:
+            model, k = joint["model"], joint["model"].k
+            try:
+                users, _ = relevance(target.split.test, target.split.history, target.split.train.n_users)
+                distance = dpfr.formula(model, consumed(target.split.history)[users])
+                value = distance(model)
+                fields = {
+                    "estimate": value.value,
+                    "n": model.n_users,
+                    "missing": value.note or None,
+                    "standard_error": standard_errors(model, {"dpfr": distance}, self.seed)["dpfr"],
+                    "baseline": {n: v for n, lists in joint.items() if n != "model" and (v := distance(lists).value)},
+                }
+            except InputError as error:
+                fields["missing"] = str(error)
+        return Evidence(
+            id=f"exposure.dpfr@{k}" if k else "exposure.dpfr",
+            check=self.key,
+            title=dpfr.MEANING,
+            measure=dpfr.TITLE,
+            unit="0..1.41, lower is better",
+            worse="higher",
+            cells=[key],
+            **fields,
+        )
 
     def _measured(self, measure: Measure, data: dict[str, Recommendations], error: float, key: str) -> Evidence:
         model = data["model"]

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..audit.evidence import AuditRun, Finding
 from . import text
 from .attack_plots import hit_rate_panels, rank_shift_panels
+from .fairness_parts import REFERENCES, against_popularity, group_tables, measure_rows, popularity_buckets
 from .method import GLOSSARY, limits, method
 from .plots import at, lorenz, utility
 from .readings import ORDER, WORDS, Reading, real, state
@@ -31,6 +32,7 @@ LINKS = {
     "demotion": "See the attacks",
     "utility": "See the metrics",
     "exposure": "See the items",
+    "groups": "See the groups",
 }
 
 
@@ -62,6 +64,8 @@ def page(run: AuditRun) -> bytes:
     groups = [(name, found) for name in ORDER if (found := [row for row in rows if state(row.finding) == name])]
     attacks = [part for check in TITLES if (part := _attack(reading, check))]
     sections = {part["check"] for part in attacks}
+    tables, group_rows = group_tables(reading), measure_rows(reading, "groups")
+    sections |= {"groups"} if group_rows else set()
     sections |= ({"exposure"} if reading.exposure else set()) | ({"utility"} if reading.utility else set())
     context = {
         "run": run,
@@ -77,6 +81,9 @@ def page(run: AuditRun) -> bytes:
         "attacks": attacks,
         "exposure": reading.exposure,
         "utility": reading.utility,
+        "group_tables": tables,
+        "group_rows": group_rows[:ROWS],
+        "references": REFERENCES,
         "waived": [finding for finding in reading.findings if finding.status == "waived"],
         "method": method(reading),
         "limits": limits(reading),
@@ -157,6 +164,7 @@ def _contents(sections: set[str]) -> list[tuple[str, str]]:
         "promotion": "Pushing items",
         "demotion": "Burying items",
         "exposure": "Who gets shown",
+        "groups": "Groups of items and users",
         "utility": "How good it is",
         "open": "Not run, waived",
         "method": "Method and limits",
@@ -231,7 +239,23 @@ def _exposure(reading: Reading) -> dict[str, Any]:
     return {
         "lorenz_svg": lorenz(curves),
         "lorenz_names": list(curves),
+        **_by_popularity(reading),
+        "measure_rows": measure_rows(reading, "exposure")[:ROWS],
         "lorenz_rows": [(share, [at(curve, share) for curve in curves.values()]) for share in shares],
+    }
+
+
+def _by_popularity(reading: Reading) -> dict[str, Any]:
+    buckets = popularity_buckets(reading)
+    if not buckets:
+        return {"popularity_svg": None}
+    rows = [[bucket[1] for bucket in lists] for lists in buckets.values()]
+    never = [bucket[2] for bucket in next(iter(buckets.values()))]
+    count = min(len(row) for row in rows)
+    return {
+        "popularity_svg": against_popularity(buckets),
+        "popularity_names": list(buckets),
+        "popularity_rows": [((n + 1) / count, [row[n] for row in rows], never[n]) for n in range(count)],
     }
 
 

@@ -29,7 +29,7 @@ def test_values_are_those_of_the_models_lists(found: dict[str, Any]) -> None:
         found["exposure.gini@5"].estimate
         == BY_SLUG["gini"].reported(Recommendations.of(lists, target.split.train.n_items)).value
     )
-    assert set(found) == {f"exposure.{slug}@5" for slug in ExposureConfig().measures}
+    assert set(found) == {f"exposure.{slug}@5" for slug in (*ExposureConfig().measures, "dpfr")}
 
 
 def test_references_stand_beside_it(found: dict[str, Any]) -> None:

@@ -138,6 +138,15 @@ def _exposure() -> list[Evidence]:
     details = {
         "lorenz": curves, "most_exposed": named(range(1480, 480, -100), 0),
         "least_exposed": named([0] * 6, 3), "never_shown": 412, "items": 1099,
+        "exposure_by_popularity": {
+            name: [
+                {"items": 0.05, "events": round((n + 1) / 210, 6), "exposure": round((n + 1) ** power / total, 6),
+                 "never_shown": round(0.9 - 0.045 * n, 6)}
+                for n in range(20)
+            ]
+            for name, power in (("model", 3), ("popularity", 12), ("random", 0))
+            for total in [sum((n + 1) ** power for n in range(20))]
+        },
     }  # fmt: skip
     return [
         Evidence(
@@ -149,12 +158,27 @@ def _exposure() -> list[Evidence]:
         Evidence(
             id="exposure.qf@20", check="exposure", measure="Qualification fairness", worse="lower", estimate=0.6251,
             title="Share of items shown to anybody at all.", unit="0..1, higher is fairer", n=2059,
-            standard_error=0.006, baseline={"popularity": 0.06, "random": 1.0, "fairest reachable": 1.0},
+            standard_error=0.006, details={"notes": ["An item shown once counts as much as one shown to all."]},
+            baseline={"popularity": 0.06, "random": 1.0, "fairest reachable": 1.0},
         ),
         Evidence(
             id="exposure.jain@20", check="exposure", measure="Jain's index", worse="lower", estimate=None, n=0,
             title="How even exposure is, strictly.", unit="0..1, higher is fairer",
             missing="undefined for 0 lists of 20 from 1099 items",
+        ),
+        Evidence(
+            id="groups.items.genres.js@20", check="groups", measure="js", worse="higher", estimate=0.21, n=2059,
+            title="Distance of the groups' exposure from their share of the catalogue: items by genres",
+            unit="0..1, 0 = parity", standard_error=0.01, baseline={"popularity": 0.4, "random": 0.02},
+            details={"groups": [
+                {"name": name, "items": 300.5 - 90 * n, "catalogue": 0.3, "interactions": 0.4, "exposure": 0.5 / (n + 1)}
+                for n, name in enumerate(("Drama", "Comedy", "<b>War</b>"))
+            ]},
+        ),
+        Evidence(
+            id="groups.users.gender.ndcg_gap@20", check="groups", measure="ndcg_gap", worse="higher", estimate=0.02,
+            title="Largest difference of NDCG@20 between groups of users by gender", unit="NDCG, 0..1", n=2059,
+            details={"groups": [{"name": name, "users": 900, "mean": 0.1, "standard_error": None} for name in "FM"]},
         ),
     ]  # fmt: skip
 
