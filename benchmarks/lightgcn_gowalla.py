@@ -22,7 +22,11 @@ from recaudit.recommenders.catalogue import build
 from recaudit.recommenders.evaluate import evaluate
 
 PUBLISHED = {"recall@20": 0.1830, "ndcg@20": 0.1554}
-CHOSEN = {"popularity": 1.0, "score": "dot", "temperature": 0.1, "negatives": 1024, "learning_rate": 5e-3}
+CHOSEN = {
+    "popularity": 1.0, "score": "dot", "temperature": 0.1, "negatives": 2048, "learning_rate": 1e-2, "decay": 0.95,
+    "layers": 2,
+}  # fmt: skip
+EPOCHS = 32
 
 
 def main() -> None:
@@ -30,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--log", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="hyper-parameter, key=value")
     options = parser.parse_args()

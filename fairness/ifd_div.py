@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -74,7 +75,10 @@ def corrected(data: Recommendations) -> Value:
     # with every item listed and relevant there is one value only
     defined = one | ((data.n_relevant > 1) & (high > low))
     share = (_cut(data) - low) / np.where(high > low, high - low, 1.0)
-    return data.mean(np.where(one, 0.0, share), defined)
+    found = data.mean(np.where(one, 0.0, share), defined)
+    if found.value is not None and (data.n_relevant <= 1).all():
+        return replace(found, note="every user has a single relevant item: no pair to compare, 0 whatever is listed")
+    return found
 
 
 MEASURE = Measure(

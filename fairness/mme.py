@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import sparse
@@ -62,7 +63,7 @@ def original(data: Recommendations) -> Value:
         InputError: without binary relevance.
     """
     note = "" if _liked(data) else "nobody has a relevant item, so no item can envy another"
-    return Value(float(envy(data).sum()) / (data.n_items * data.n_users), note)
+    return Value(_total(data) / (data.n_items * data.n_users), note)
 
 
 def relative(data: Recommendations) -> Value:
@@ -76,7 +77,17 @@ def relative(data: Recommendations) -> Value:
     liked = _liked(data)
     if not liked:
         return Value.undefined("nobody has a relevant item")
-    return Value(float(envy(data).sum()) / liked)
+    return Value(_total(data) / liked)
+
+
+_totals: WeakKeyDictionary[Recommendations, float] = WeakKeyDictionary()
+
+
+def _total(data: Recommendations) -> float:
+    """The sum of `envy`, kept while the data lives: both forms need it, and it is the dearest of all measures."""
+    if data not in _totals:
+        _totals[data] = float(envy(data).sum())
+    return _totals[data]
 
 
 def _liked(data: Recommendations) -> int:

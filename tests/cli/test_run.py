@@ -117,3 +117,19 @@ def test_a_damaged_record_is_one_line(recaudit: Recaudit, finished: Path, tmp_pa
     for command in ("gate", "report"):
         answer = recaudit(command, tmp_path)
         assert answer.returncode == 2 and answer.stderr.count("\n") == 1 and "run.json" in answer.stderr
+
+
+def test_two_runs_are_compared(
+    recaudit: Recaudit, finished: Path, ratings: Path, policy: Path, tmp_path: Path
+) -> None:
+    other, out = tmp_path / "itemknn", tmp_path / "out"
+    assert recaudit("train", "--model", "itemknn", "--data", ratings, "--out", other).returncode == 0
+    recaudit("run", "--model", other, "--policy", policy, "--out", out, "--only", "exposure*", "--quiet")
+    answer = recaudit("compare", finished, out, "--json")
+    assert answer.returncode == 0, answer.stderr
+    rows = {row["id"]: row for row in json.loads(answer.stdout)}
+    gini = rows["exposure.gini@20"]
+    assert gini["paired"] and gini["interval"][0] <= gini["difference"] <= gini["interval"][1]
+    assert not rows["exposure.ai_f@20"]["paired"], "relevance is not kept with a run"
+    same = recaudit("compare", finished, finished)
+    assert same.returncode == 0 and "worse" not in same.stdout and "better " not in same.stdout

@@ -171,7 +171,7 @@ def _exposure() -> list[Evidence]:
             title="Distance of the groups' exposure from their share of the catalogue: items by genres",
             unit="0..1, 0 = parity", standard_error=0.01, baseline={"popularity": 0.4, "random": 0.02},
             details={"groups": [
-                {"name": name, "items": 300.5 - 90 * n, "catalogue": 0.3, "interactions": 0.4, "exposure": 0.5 / (n + 1)}
+                {"name": name, "items": 300.5 - n, "catalogue": 0.3, "interactions": 0.4, "exposure": 0.5 / (n + 1)}
                 for n, name in enumerate(("Drama", "Comedy", "<b>War</b>"))
             ]},
         ),
