@@ -1,0 +1,1 @@
+"""Models an attacker trains to see where fake profiles lead: differentiable in the profiles."""
