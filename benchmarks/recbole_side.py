@@ -3,7 +3,7 @@
     python recbole_side.py FOLDER MODEL EPOCHS
 
 FOLDER holds bench/bench*.inter. Prints one JSON line an epoch: cumulated CPU seconds of training, CPU seconds of one
-full-ranking evaluation on the validation part, and its NDCG@20.
+full-ranking evaluation on the validation part, and its NDCG@20; with 0 EPOCHS five evaluations of an untrained model.
 """
 
 import json
@@ -57,6 +57,10 @@ model = get_model(name)(config, train_data._dataset).to(config["device"])
 trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
 trainer.eval_collector.data_collect(train_data)
 spent = 0.0
+for _ in range(0 if epochs else 5):  # no training asked for: the cost of an evaluation alone
+    start = time.process_time()
+    trainer.evaluate(valid_data, load_best_model=False)
+    print(json.dumps({"evaluate_cpu_s": time.process_time() - start}), flush=True)
 for epoch in range(epochs):
     start = time.process_time()
     trainer._train_epoch(train_data, epoch)
