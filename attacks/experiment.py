@@ -16,6 +16,7 @@ from .config import InjectionConfig
 from .design import Design, Trial, by_stratum, make_design
 from .goal import Direction
 from .targets import Stratum
+from .visibility import PREFIX
 
 _WORDS: dict[Stratum, str] = {"head": "a popular", "middle": "a middling", "cold": "a little-known"}
 
@@ -44,6 +45,7 @@ class _InjectionProbe(Probe):
                 reader = _Reader(log, results, by_stratum(trials, stratum))
                 found += self._of_stratum(design, attack, size, stratum, reader)
             found.append(self._utility(design, attack, size, _Reader(log, results, trials)))
+            found.append(self._visibility(design, attack, size, _Reader(log, results, trials)))
         for name in design.inapplicable:
             why = f"attack {name} cannot {self.direction} an item on {design.kind} data"
             found.append(self._make(f"{name}.none", why, "none", "none", "higher", missing=why))
@@ -112,6 +114,34 @@ class _InjectionProbe(Probe):
             found["placement"] = self.config.placement
         also = [name for name in design.aliases[attack] if name != attack]
         return found | ({"also": also} if also else {})
+
+    def _visibility(self, design: Design, attack: str, size: str, reader: _Reader) -> Evidence:
+        """AUC of the detector that sees the accounts best; distances and the other detectors in the details."""
+        found = {name: _mean(reader.values("attacked", name, watched=False)) for name in reader.observed()}
+        clones = {name: _mean(reader.values("clones", name, watched=False)) for name in found}
+        aucs = {name: value for name, value in found.items() if name.endswith("/auc") and value is not None}
+        details = self._details(design, attack, size) | {"stealth": found, "stealth_of_clones": clones}
+        head = (
+            f"{attack}.{size}.visibility.detector_auc",
+            f"How well a detector without labels tells {size} fake users ({attack}) from genuine ones",
+            "detector_auc",
+            "AUC, 0..1, 0.5 = not at all; the best of the detectors",
+            "lower",
+        )
+        if not aucs:
+            return self._make(*head, missing="the accounts of this attack were not observed", details=details)
+        best = max(aucs, key=lambda name: aucs[name])
+        units = reader.alone(best)
+        return self._make(
+            *head,
+            estimate=aucs[best],
+            n=len(units),
+            units=units,
+            limits=(0.0, 1.0),
+            baseline={} if clones[best] is None else {"clones": clones[best]},
+            details=details | {"detector": best.split("/")[1]},
+            cells=sorted({key for trial in reader.trials for key in reader.keys(trial)}),
+        )
 
     def _paired(
         self,
@@ -233,6 +263,21 @@ class _Reader:
             if after is not None and before is not None:
                 item = str(self.log.item_ids[trial.item])
                 found.append(Unit(cluster=item, seed=trial.attacked.seed, value=sign * (after - before)))
+        return found
+
+    def observed(self) -> list[str]:
+        """Names of what was observed of the accounts themselves."""
+        names = {name for trial in self.trials for name in self.results[trial.attacked].values}
+        return sorted(name for name in names if name.startswith(PREFIX))
+
+    def alone(self, name: str) -> list[Unit]:
+        """Values of the attacked side, one for each trial."""
+        found = []
+        for trial in self.trials:
+            value = self.value(trial.attacked, trial.item, name, watched=False)
+            if value is not None:
+                item = str(self.log.item_ids[trial.item])
+                found.append(Unit(cluster=item, seed=trial.attacked.seed, value=value))
         return found
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from .catalogue import build
 from .clone import choose_users, clones_of
 from .goal import Direction, Goal, Kind, data_kind
 from .knowledge import Knowledge
+from .visibility import visibility
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class AttackInjection:
     def profiles(self, log: InteractionLog) -> Profiles:
         """The accounts, from what the attacker may see of the training log; deterministic."""
         return crafted(build(self.attack, self.settings), log, self.goal, self.seed, self.share)
+
+    def observe(self, log: InteractionLog, profiles: Profiles) -> dict[str, float | None]:
+        """How visible the accounts are in what the victim reads."""
+        return _observed(log, profiles, self.goal.kind)
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,18 @@ class CloneInjection:
             None if log.value is None else log.value[event],
             None if log.time is None else log.time[event],
         )
+
+    def observe(self, log: InteractionLog, profiles: Profiles) -> dict[str, float | None]:
+        """The same measures of genuine profiles cut to the length of fakes: what length alone gives away."""
+        return _observed(log, profiles, "sequence" if self.sequence else "implicit")
+
+
+def _observed(log: InteractionLog, profiles: Profiles, kind: Kind) -> dict[str, float | None]:
+    if not profiles.n_accounts:
+        return {}
+    if kind != "rating":  # the victim does not read ratings, nor does who watches over it
+        log, profiles = replace(log, value=None), replace(profiles, value=None)
+    return visibility(log, profiles)
 
 
 def crafted(attack: Attack, log: InteractionLog, goal: Goal, seed: int, share: float = 1.0) -> Profiles:

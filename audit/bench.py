@@ -50,7 +50,7 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     """Fit and measure one cell; deterministic but for the seconds."""
     started = time.perf_counter()
     split = target.split
-    model = fitted(cell, target)
+    model, observed = fitted(cell, target)
     history = split.history
     # injected accounts stand behind the genuine users in the fitted model and are never ranked
     ranking = rank(
@@ -61,6 +61,7 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     for measure in protocol.measures:
         values.update(measure.values(ranking.slate, split.train.n_items))
     values.update(_watched_values(ranking, split.train, cell.watch, protocol.cutoffs))
+    values.update(observed)
     arrays: dict[str, NDArray[Any]] = {}
     if cell.kind != "refit":  # refits are many and judged by their units, so their lists are not kept
         arrays = {"items": ranking.slate.items, "users": utility.users, **utility.values}
@@ -76,14 +77,17 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     return Computed(result, arrays)
 
 
-def fitted(cell: Cell, target: Target) -> Recommender:
-    """The model that a cell measures."""
+def fitted(cell: Cell, target: Target) -> tuple[Recommender, dict[str, float | None]]:
+    """The model that a cell measures, and what was observed of the accounts injected for it."""
     if cell.kind == "model":
-        return target.model
+        return target.model, {}
     log = target.split.train
+    observed: dict[str, float | None] = {}
     if cell.injection is not None:
-        log = log.with_accounts(cell.injection.profiles(log))
-    return fit(cell.recipe or target.recipe, log, cell.seed)
+        profiles = cell.injection.profiles(log)
+        observed = cell.injection.observe(log, profiles)
+        log = log.with_accounts(profiles)
+    return fit(cell.recipe or target.recipe, log, cell.seed), observed
 
 
 def _watched_values(

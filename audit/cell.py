@@ -13,7 +13,7 @@ from ..datasets.log import InteractionLog, Profiles
 from ..recommenders.base import Recipe
 from ..recommenders.target import Target
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raise when the meaning of any measured value changes: cached cells of older protocols are not reused."""
 
 
@@ -26,6 +26,10 @@ class Injection(Protocol):
 
     def profiles(self, log: InteractionLog) -> Profiles:
         """The accounts, made from the training log; deterministic."""
+        ...
+
+    def observe(self, log: InteractionLog, profiles: Profiles) -> dict[str, float | None]:
+        """What the accounts look like beside the genuine users: named values, kept with the cell."""
         ...
 
 

@@ -48,6 +48,9 @@ class Copies:
     def describe(self) -> dict[str, Any]:
         return {"copies": self.accounts, "item": self.item}
 
+    def observe(self, log: InteractionLog, profiles: Profiles) -> dict[str, float | None]:
+        return {}
+
     def profiles(self, log: InteractionLog) -> Profiles:
         if not self.accounts:
             return Profiles.empty()

@@ -183,7 +183,7 @@ def test_failed_cells_leave_gaps_that_are_said() -> None:
     shift = found["promotion.random.1%.cold.log2_rank_shift"]
     assert shift.estimate is None and shift.missing is not None and "cut-offs" in shift.missing
     nothing = probe.evidence(EASE, Table(lambda cell: None))
-    assert all(each.estimate is None and each.missing for each in nothing) and len(nothing) == 3
+    assert all(each.estimate is None and each.missing for each in nothing) and len(nothing) == 4
 
 
 def test_nothing_to_lose_is_no_evidence_of_a_loss() -> None:
@@ -206,7 +206,9 @@ def test_no_accounts_no_effect_bit_for_bit(model: str, epochs: int | None, tmp_p
         target_of(model, epochs),
         tmp_path,
     )
-    assert len(found) == 7
+    assert len(found) == 8
+    unseen = found.pop("promotion.bandwagon.0.visibility.detector_auc")
+    assert unseen.estimate is None and "not observed" in str(unseen.missing), "there is nobody to see"
     for evidence in found.values():
         assert evidence.estimate == 0.0 and all(unit.value == 0.0 for unit in evidence.units) and evidence.units
 
@@ -289,3 +291,18 @@ def test_settings_round_trip() -> None:
     config = InjectionConfig(attacks=("random", "random"), sizes=("1 %", "1%"), strata=("cold", "head"))
     assert config.attacks == ("random",) and config.sizes == ("1%",) and config.strata == ("head", "cold")
     assert InjectionConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_accounts_are_observed_beside_their_effect(tmp_path: Path) -> None:
+    """Random profiles stand out to a detector, and the same measures of cloned profiles stand beside them."""
+    found, results = computed(
+        promotion(attacks=("random",), sizes=("10%",), per_stratum=2, control_seeds=1, strata=("cold",)),
+        target_of("ease", None),
+        tmp_path,
+    )
+    seen = found["promotion.random.10%.visibility.detector_auc"]
+    name = f"stealth/{seen.details['detector']}/auc"
+    assert seen.estimate == seen.details["stealth"][name] and seen.worse == "lower"
+    assert seen.estimate == max(v for k, v in seen.details["stealth"].items() if k.endswith("/auc") and v is not None)
+    assert seen.baseline["clones"] == seen.details["stealth_of_clones"][name]
+    assert len(seen.units) == 2 and all(0 <= unit.value <= 1 for unit in seen.units)
