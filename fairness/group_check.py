@@ -181,7 +181,11 @@ class GroupsProbe(Probe):
                     {"uncorrected": both["model"].naive}
                     | {key: utility.snips for key, utility in both.items() if key != "model"}
                 ),
-                details={"propensity": found["model"].model, "effective_sample": found["model"].effective},
+                details={
+                    "propensity": found["model"].model,
+                    "effective_sample": found["model"].effective,
+                    "notes": [_uncorrected(both["model"].naive), found["model"].model],
+                },
             )
         inside = np.isin(test.user, users)
         if test.time is None or not inside.any() or int(test.time.max()) < 10**8:
@@ -215,3 +219,7 @@ class GroupsProbe(Probe):
             missing=value.note if value.value is None else None,
             **(defaults | fields),
         )
+
+
+def _uncorrected(value: Value) -> str:
+    return f"every event alike: {value.note if value.value is None else format(value.value, '.4g')}"
