@@ -41,6 +41,7 @@ class Attack(ABC):
         directions: push, nuke or both.
         aliases: by kind, the attack that this one coincides with there, so that it runs once.
         config_type: its settings.
+        own_places: whether `craft` says where the targets stand in a sequence, whatever the goal's placement.
         version: raise it when the profiles change, so that stored results are not reused.
     """
 
@@ -52,6 +53,7 @@ class Attack(ABC):
     directions: ClassVar[frozenset[Direction]] = BOTH
     aliases: ClassVar[Mapping[Kind, str]] = MappingProxyType({})
     config_type: ClassVar[type[AttackConfig]] = AttackConfig
+    own_places: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
     def __init__(self, config: Any = None) -> None:

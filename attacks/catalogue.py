@@ -14,7 +14,10 @@ from .average import Average
 from .bandwagon import Bandwagon
 from .base import Attack
 from .clone import CloneAndPush
+from .dp_sequences import DPSequences
+from .dual_promotion import DualPromotion
 from .goal import Kind
+from .gradient_sequences import GradientSequences
 from .love_hate import LoveHate
 from .popular import Popular
 from .random_fillers import RandomFillers
@@ -32,6 +35,9 @@ ATTACKS: Mapping[str, type[Attack]] = {
     "popular": Popular,
     "segment": Segment,
     "clone-and-push": CloneAndPush,
+    "gradient-sequences": GradientSequences,
+    "dp-sequences": DPSequences,
+    "dual-promotion": DualPromotion,
 }
 
 _MEMBERS = ("name", "title", "reference", "grants")

@@ -12,6 +12,7 @@ from ..audit.evidence import Evidence, Unit
 from ..audit.probe import Probe, Results
 from ..datasets.log import InteractionLog
 from ..recommenders.target import Target
+from .catalogue import attack_class
 from .config import InjectionConfig
 from .design import Design, Trial, by_stratum, make_design
 from .goal import Direction
@@ -111,7 +112,8 @@ class _InjectionProbe(Probe):
             "kind": design.kind, "knowledge": self.config.knowledge, "direction": self.direction,
         }  # fmt: skip
         if design.kind == "sequence":
-            found["placement"] = self.config.placement
+            own = attack_class(attack).own_places
+            found["placement"] = "the attack's own" if own else self.config.placement
         also = [name for name in design.aliases[attack] if name != attack]
         return found | ({"also": also} if also else {})
 

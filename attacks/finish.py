@@ -28,7 +28,7 @@ def finish(draft: Draft, goal: Goal, forced: Int32, public: Public, rng: np.rand
     """
     _check_draft(draft, goal, public.n_items)
     place_rng, fill_rng, time_rng = rng.spawn(3)
-    slots = _slots(goal, place_rng) if draft.slots is None else draft.slots
+    slots = target_slots(goal, place_rng) if draft.slots is None else draft.slots
     n_fillers = goal.profile - slots.shape[1]
     items, ratings = _choose(draft, goal, forced, n_fillers, place_rng)
     items = _fill(items, goal, forced, public.n_items, fill_rng)
@@ -110,7 +110,7 @@ def _check_draft(draft: Draft, goal: Goal, n_items: int) -> None:
             raise AttackError(f"a draft's slots must ascend within 0..{goal.profile - 1}")
 
 
-def _slots(goal: Goal, rng: np.random.Generator) -> Int64:
+def target_slots(goal: Goal, rng: np.random.Generator) -> Int64:
     """Places of the forced events, int64 [A, n_slots], ascending."""
     shape = (goal.accounts, goal.n_slots)
     if goal.kind == "sequence" and goal.placement != "spread":

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PACKAGES = [name.removeprefix("recaudit").lstrip(".") for name in CONFIG["tool"]["setuptools"]["packages"]]
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("*.py"))
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package.replace(".", "/")).glob("*.py"))
 
 
 def test_root_holds_just_the_package_and_its_entry() -> None:
@@ -23,7 +23,8 @@ def test_root_holds_just_the_package_and_its_entry() -> None:
 
 
 def test_listed_packages_are_the_folders_there_are() -> None:
-    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
+    found = (path.parent.relative_to(ROOT) for depth in ("*", "*/*") for path in ROOT.glob(f"{depth}/__init__.py"))
+    folders = {".".join(path.parts) for path in found if path.parts[0] not in ("tests", "build", ".venv")}
     assert set(PACKAGES) - {""} == folders
 
 
