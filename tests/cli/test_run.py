@@ -119,17 +119,20 @@ def test_a_damaged_record_is_one_line(recaudit: Recaudit, finished: Path, tmp_pa
         assert answer.returncode == 2 and answer.stderr.count("\n") == 1 and "run.json" in answer.stderr
 
 
-def test_two_runs_are_compared(
-    recaudit: Recaudit, finished: Path, ratings: Path, policy: Path, tmp_path: Path
-) -> None:
-    other, out = tmp_path / "itemknn", tmp_path / "out"
+def test_two_runs_are_compared(recaudit: Recaudit, checkpoint: Path, ratings: Path, tmp_path: Path) -> None:
+    rules, other = tmp_path / "lists.yaml", tmp_path / "itemknn"
+    rules.write_text(
+        "version: 1\ncutoffs: [5]\nchecks: {exposure: {}}\n"
+        "rules:\n  - {select: 'exposure.gini@5', bound: 1.0, reason: a bound that every list keeps}\n"
+    )
     assert recaudit("train", "--model", "itemknn", "--data", ratings, "--out", other).returncode == 0
-    recaudit("run", "--model", other, "--policy", policy, "--out", out, "--only", "exposure*", "--quiet")
-    answer = recaudit("compare", finished, out, "--json")
+    audit(recaudit, checkpoint, rules, tmp_path / "a")
+    audit(recaudit, other, rules, tmp_path / "b")
+    answer = recaudit("compare", tmp_path / "a", tmp_path / "b", "--json")
     assert answer.returncode == 0, answer.stderr
     rows = {row["id"]: row for row in json.loads(answer.stdout)}
-    gini = rows["exposure.gini@20"]
+    gini = rows["exposure.gini@5"]
     assert gini["paired"] and gini["interval"][0] <= gini["difference"] <= gini["interval"][1]
-    assert not rows["exposure.ai_f@20"]["paired"], "relevance is not kept with a run"
-    same = recaudit("compare", finished, finished)
+    assert not rows["exposure.ai_f@5"]["paired"], "relevance is not kept with a run"
+    same = recaudit("compare", tmp_path / "a", tmp_path / "a")
     assert same.returncode == 0 and "worse" not in same.stdout and "better " not in same.stdout
