@@ -295,7 +295,7 @@ def test_settings_round_trip() -> None:
 
 def test_accounts_are_observed_beside_their_effect(tmp_path: Path) -> None:
     """Random profiles stand out to a detector, and the same measures of cloned profiles stand beside them."""
-    found, results = computed(
+    found, _ = computed(
         promotion(attacks=("random",), sizes=("10%",), per_stratum=2, control_seeds=1, strata=("cold",)),
         target_of("ease", None),
         tmp_path,
