@@ -78,6 +78,10 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+CHECKPOINT = Cell("model", "the checkpoint as it is")
+"""What several checks look at; computed once."""
+
+
 def recipe_json(recipe: Recipe) -> dict[str, Any]:
     """A recipe as plain JSON."""
     return {"model": recipe.model, "config": dict(recipe.config), "epochs": recipe.epochs}

@@ -103,7 +103,8 @@ def standing(name: str, model: str, split: Split, file: Path) -> dict[str, Any]:
         seconds = time.process_time() - start
         lists = rank(recommender, users, split.history, K).slate.items
         found = about | {"fit_cpu_s": seconds, "epochs": getattr(recommender, "epochs", None), "lists": lists.tolist()}
-    data = Recommendations.of(np.array(found["lists"], np.int32), split.train.n_items, relevant)
+    lists = np.array(found["lists"], np.int32)
+    data = Recommendations.of(lists, split.train.n_items, relevant, consumed=split.history.matrix()[users])
     _, hits = data.judged
     found["users"], found["items"] = len(users), data.n_items
     found["relevant"] = relevant.nnz

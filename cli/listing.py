@@ -130,4 +130,5 @@ NEEDS = {
     "lists": "lists only",
     "relevance": "lists and relevance",
     "ranks": "lists and relevance; the original form also the full ranks of relevant items",
+    "consumed": "lists, relevance and the items that users have consumed",
 }

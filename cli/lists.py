@@ -14,9 +14,9 @@ from .tables import read_frame
 
 
 def read_recommendations(
-    lists: Path, catalogue: str, relevance: Path | None, cutoff: int | None
+    lists: Path, catalogue: str, relevance: Path | None, consumed: Path | None, cutoff: int | None
 ) -> tuple[Recommendations, pl.Series]:
-    """Lists over a catalogue, with relevance if there is a file of it, and the users' ids in row order.
+    """Lists over a catalogue, with relevance and consumed items if there are files, and the users' ids in row order.
 
     Raises:
         InputError: a file that cannot be read, an item outside the catalogue, a rank that is no whole number from 1
@@ -32,8 +32,8 @@ def read_recommendations(
     k = int(table["place"].max()) + 1  # type: ignore[arg-type]
     found = np.full((len(users), k), -1, np.int32)
     found[table["row"].to_numpy(), table["place"].to_numpy()] = table["index"].to_numpy()
-    relevant = None if relevance is None else _cells(relevance, users, items, catalogue)
-    return Recommendations.of(found, len(items), relevant), users
+    relevant, past = (None if path is None else _cells(path, users, items, catalogue) for path in (relevance, consumed))
+    return Recommendations.of(found, len(items), relevant, consumed=past), users
 
 
 def read_catalogue(catalogue: str) -> pl.Series:
@@ -76,11 +76,6 @@ def _ranked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
             f"{wrong['len'][0]}, each once; write every place of a list, best first"
         )
     return table
-
-
-def read_cells(path: Path, users: pl.Series, catalogue: str) -> sparse.csr_matrix:
-    """Pairs of user and item as a 0/1 matrix [m, n], rows in the order of `users`; errors as `read_recommendations`."""
-    return _cells(path, users, read_catalogue(catalogue), catalogue)
 
 
 def _cells(path: Path, users: pl.Series, items: pl.Series, catalogue: str) -> sparse.csr_matrix:

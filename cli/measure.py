@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from . import options as opt
 
 if TYPE_CHECKING:
-    from ..fairness.measure import Formula, Measure
+    from ..fairness.measure import Measure
     from ..fairness.recommendations import Recommendations
 
 
@@ -61,20 +60,21 @@ def measure(
     """
     import json
 
-    from .lists import read_cells, read_recommendations
+    from ..datasets.errors import InputError
+    from .lists import read_recommendations
 
     chosen = _chosen(measures, relevance is not None)
-    data, users = read_recommendations(recommendations, catalogue, relevance, cutoff)
+    if consumed is not None and relevance is None:
+        raise InputError(
+            f"{consumed}: consumed items matter with relevance only; give --relevance too, or leave it out"
+        )
+    data, users = read_recommendations(recommendations, catalogue, relevance, consumed, cutoff)
     other = None
     if baseline is not None:
-        other, theirs = read_recommendations(baseline, catalogue, relevance, data.k)
-        _check_same(recommendations, users, data.k, baseline, theirs, other.k)
-    forms = {name: formula for m in chosen for name, formula in m.forms.items()}
-    if consumed is not None:
-        from ..fairness import dpfr
-
-        forms["dpfr"] = dpfr.formula(data, read_cells(consumed, users, catalogue))
-    answer = _answer(chosen, forms, data, other, seed, resamples, quiet)
+        found, theirs = read_recommendations(baseline, catalogue, None, None, data.k)
+        _check_same(recommendations, users, data.k, baseline, theirs, found.k)
+        other = data.with_lists(found.lists)
+    answer = _answer(chosen, data, other, seed, resamples, quiet)
     if as_json:
         typer.echo(json.dumps(answer))
     else:
@@ -102,7 +102,6 @@ def _check_same(first: Path, users: Any, k: int, second: Path, others: Any, othe
 
 def _answer(
     chosen: list[Measure],
-    forms: Mapping[str, Formula],
     data: Recommendations,
     other: Recommendations | None,
     seed: int,
@@ -111,6 +110,7 @@ def _answer(
 ) -> dict[str, Any]:
     from ..fairness.resample import paired_errors, standard_errors
 
+    forms = {name: formula for m in chosen for name, formula in m.forms.items()}
     found = {name: formula(data) for name, formula in forms.items()}
     answer: dict[str, Any] = {
         "users": data.n_users,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     ai_f,
     coverage,
+    dpfr,
     entropy,
     expected_exposure,
     fsat,
@@ -49,6 +50,7 @@ JOINT: tuple[Measure, ...] = (
     ifd_div.MEASURE,
     ifd_mul.MEASURE,
     hd.MEASURE,
+    dpfr.MEASURE,
 )
 """Of lists and relevance."""
 

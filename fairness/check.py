@@ -8,34 +8,26 @@ from typing import Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from ..audit.cell import Cell
+from ..audit.cell import CHECKPOINT, Cell
 from ..audit.evidence import Evidence
 from ..audit.probe import Probe, ProbeConfig, Results
 from ..datasets.errors import InputError, unknown_name
-from ..datasets.log import Int32, Int64
-from ..recommenders.base import Recipe
-from ..recommenders.consumed import consumed
-from ..recommenders.evaluate import relevance
+from ..datasets.log import Int64
 from ..recommenders.target import Target
-from . import dpfr
 from .catalogue import ALL, BY_SLUG
 from .details import against_popularity, named_items
 from .measure import Measure
 from .recommendations import Recommendations, lorenz
-from .resample import random_lists, standard_errors
+from .references import CELLS, judged_lists, lists_of
+from .resample import standard_errors
 from .value import Value
-
-MODEL = Cell("model", "the checkpoint as it is")
-POPULARITY = Cell("reference", "popularity", recipe=Recipe("popularity", {}))
 
 
 class ExposureConfig(ProbeConfig):
     """Settings of the check "exposure"."""
 
-    measures: tuple[str, ...] = ("qf", "gini", "jain", "entropy", "ai_d", "ai_f", "ibo", "iwo")
+    measures: tuple[str, ...] = ("qf", "gini", "jain", "entropy", "ai_d", "ai_f", "ibo", "iwo", "dpfr")
     """Slugs as `recaudit list measures` prints them, or "all"."""
-    frontier: bool = True
-    """Also the distance to the Pareto frontier of NDCG and entropy (seconds for 100,000 users)."""
     named: int = Field(default=10, ge=0, le=100)
     """How many of the most and least shown items the report names."""
 
@@ -64,76 +56,33 @@ class ExposureProbe(Probe):
 
     def cells(self, target: Target) -> Sequence[Cell]:
         """The checkpoint, and popularity beside it."""
-        return [MODEL, POPULARITY]
+        return CELLS
 
     def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:
         """One evidence per measure; popularity, random lists and the fairest reachable value as references."""
         chosen = [measure for measure in ALL if measure.slug in self.config.measures]
-        n_items = target.split.train.n_items
-        if MODEL not in results:
+        if CHECKPOINT not in results:
             return [self._evidence(measure, 0, missing="the checkpoint could not be measured") for measure in chosen]
-        lists = {"model": results.arrays(MODEL)["items"]}
-        if POPULARITY in results:
-            lists["popularity"] = results.arrays(POPULARITY)["items"]
-        users, k = lists["model"].shape
-        lists["random"] = random_lists((users, k), n_items, self.seed)
-        alone = {name: Recommendations.of(items, n_items) for name, items in lists.items()}
-        joint, why = self._joint(target, lists)
-        key = results[MODEL].key
+        alone = lists_of(target, results, self.seed)
+        joint: dict[str, Recommendations] | None = None
+        why = ""
+        try:
+            _, joint = judged_lists(target, alone)
+        except InputError as error:
+            why = str(error)
+        key, k = results[CHECKPOINT].key, alone["model"].k
         found = []
-        for needs, data in (("lists", alone), ("joint", joint)):
-            group = [measure for measure in chosen if (measure.needs == "lists") == (needs == "lists")]
+        for data, of_lists in ((alone, True), (joint, False)):
+            group = [measure for measure in chosen if (measure.needs == "lists") == of_lists]
             if data is None:
                 found += [self._evidence(measure, k, missing=why) for measure in group]
                 continue
-            formulas = {measure.slug: measure.reported for measure in group}
-            errors = standard_errors(data["model"], formulas, self.seed)
+            errors = standard_errors(data["model"], {measure.slug: measure.reported for measure in group}, self.seed)
             found += [self._measured(measure, data, errors[measure.slug], key) for measure in group]
-        if self.config.frontier:
-            found.append(self._frontier(target, joint, why, key))
         for evidence in found:
             if evidence.measure == BY_SLUG["gini"].title and evidence.estimate is not None:
                 evidence.details.update(self._details(target, alone))
         return found
-
-    def _joint(self, target: Target, lists: dict[str, Int32]) -> tuple[dict[str, Recommendations] | None, str]:
-        split = target.split
-        try:
-            users, relevant = relevance(split.test, split.history, split.train.n_users)
-        except InputError as error:
-            return None, str(error)
-        return {
-            name: Recommendations.of(items[users], split.train.n_items, relevant) for name, items in lists.items()
-        }, ""
-
-    def _frontier(self, target: Target, joint: dict[str, Recommendations] | None, why: str, key: str) -> Evidence:
-        fields: dict[str, Any] = {"estimate": None, "n": 0, "missing": why}
-        k = 0
-        if joint is not None:
-            model, k = joint["model"], joint["model"].k
-            try:
-                users, _ = relevance(target.split.test, target.split.history, target.split.train.n_users)
-                distance = dpfr.formula(model, consumed(target.split.history)[users])
-                value = distance(model)
-                fields = {
-                    "estimate": value.value,
-                    "n": model.n_users,
-                    "missing": value.note or None,
-                    "standard_error": standard_errors(model, {"dpfr": distance}, self.seed)["dpfr"],
-                    "baseline": {n: v for n, lists in joint.items() if n != "model" and (v := distance(lists).value)},
-                }
-            except InputError as error:
-                fields["missing"] = str(error)
-        return Evidence(
-            id=f"exposure.dpfr@{k}" if k else "exposure.dpfr",
-            check=self.key,
-            title=dpfr.MEANING,
-            measure=dpfr.TITLE,
-            unit="0..1.41, lower is better",
-            worse="higher",
-            cells=[key],
-            **fields,
-        )
 
     def _measured(self, measure: Measure, data: dict[str, Recommendations], error: float, key: str) -> Evidence:
         model = data["model"]

@@ -54,7 +54,7 @@ MEASURE = Measure(
     original=original,
     corrected=corrected,
     ends=lambda m, n, k: (float(np.log(k) / np.log(n)), _most(m, n, k)),
-    source=f"{TORS}, section 3",
+    source=TORS,
     meaning="How spread out exposure is; 1 = as even as these lists allow.",
     limits=(
         "The original is undefined as soon as one item is never shown.",

@@ -44,7 +44,8 @@ MEASURE = Measure(
     corrected=corrected,
     ends=lambda m, n, k: (fewest(m, n, k) / n, 1.0),
     tight=False,
-    source=f"{TORS}, section 3",
+    inside=False,
+    source=TORS,
     meaning="Share of items that are shown at least as often as an even split of all slots would show them.",
     limits=(
         "Always 1 with fewer slots than items.",

@@ -59,7 +59,7 @@ MEASURE = Measure(
     corrected=corrected,
     ends=lambda m, n, k: (_least(m, n, k), _most(n, k)),
     tight=False,
-    source=f"{TORS}, section 3",
+    source=TORS,
     meaning="How unevenly attention is shared among all items, the first places of a list counting more.",
     limits=(
         "Blind to who likes what.",

@@ -8,27 +8,36 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ..audit.cell import Cell
+from ..audit.cell import CHECKPOINT, Cell
 from ..audit.evidence import Evidence
 from ..audit.probe import NotApplicable, Probe, ProbeConfig, Results
 from ..datasets.errors import InputError
-from ..datasets.log import InteractionLog
-from ..recommenders.base import Recipe
+from ..datasets.log import Int64, InteractionLog
 from ..recommenders.evaluate import relevance
 from ..recommenders.target import Target
+from .awrf import awrf
 from .disparity import FLOOR, utility_disparity
 from .group_exposure import exposure_disparity, group_exposure
-from .group_rows import AUTO, columns, disparity_error, gap_error, group_table, mean_error, numbers, utility_table
+from .group_rows import (
+    AUTO,
+    columns_of,
+    disparity_error,
+    finite,
+    gap_error,
+    group_table,
+    mean_error,
+    numbers,
+    utility_table,
+)
 from .groups import Groups, column_groups, popularity_buckets
+from .measure import Formula
 from .popularity_bias import average_popularity, long_tail_share, miscalibration
 from .propensity import Propensity, corrected_utility
 from .recommendations import Recommendations
-from .resample import random_lists
+from .references import CELLS, judged_lists, lists_of
+from .resample import standard_errors
 from .sessions import GAP, session_metrics
 from .value import PerUser, Value
-
-MODEL = Cell("model", "the checkpoint as it is")
-POPULARITY = Cell("reference", "popularity", recipe=Recipe("popularity", {}))
 
 ITEM_COLUMNS = ("genres", "genre", "category", "categories", "brand", "provider", "artist", "publisher")
 USER_COLUMNS = ("gender", "sex", "age", "age_group", "occupation", "country")
@@ -38,6 +47,10 @@ _DISPARITY = (
     ("js", "Distance of the groups' exposure from their share of the catalogue", "higher",
      "Jensen-Shannon distance, 0..1, 0 = parity"),
 )  # fmt: skip
+
+
+Columns = Sequence[tuple[str, Groups | str]]
+"""Group columns of the items by name; in place of groups the reason why there are none."""
 
 
 class GroupsConfig(ProbeConfig):
@@ -73,30 +86,29 @@ class GroupsProbe(Probe):
             relevance(target.split.test, target.split.history, target.split.train.n_users)
         except InputError as error:
             raise NotApplicable(str(error)) from None
-        return [MODEL, POPULARITY]
+        return CELLS
 
     def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:
         """One evidence per group column and measure."""
-        if MODEL not in results:
+        if CHECKPOINT not in results:
             return [self._evidence("items", 0, Value.undefined("the checkpoint could not be measured"))]
-        arrays = results.arrays(MODEL)
         split = target.split
-        users, relevant = relevance(split.test, split.history, split.train.n_users)
-        lists = {"model": arrays["items"][users]}
-        if POPULARITY in results:
-            lists["popularity"] = results.arrays(POPULARITY)["items"][users]
-        lists["random"] = random_lists(lists["model"].shape, split.train.n_items, self.seed)
-        data = {name: Recommendations.of(items, split.train.n_items, relevant) for name, items in lists.items()}
+        users, data = judged_lists(target, lists_of(target, results, self.seed))
+        groups = list(self._item_groups(split.train))
         found = [
-            *self._items(split.train, data),
-            *self._popularity(split.train, split.history, users, data),
-            *self._users(split.train, users, arrays, data["model"].k),
+            *self._items(split.train, data, groups),
+            *self._popularity(split.train, split.history, users, data, groups),
+            *self._users(split.train, users, results.arrays(CHECKPOINT), data["model"].k),
             *self._utility(split.train, split.test, users, data),
         ]
-        return [evidence.model_copy(update={"cells": [results[MODEL].key]}) for evidence in found]
+        key = results[CHECKPOINT].key
+        # a number over all groups is one over all users
+        return [
+            e.model_copy(update={"cells": [key], "n": e.n or (len(users) if e.missing is None else 0)}) for e in found
+        ]
 
-    def _items(self, log: InteractionLog, data: dict[str, Recommendations]) -> Iterator[Evidence]:
-        for name, groups in self._item_groups(log):
+    def _items(self, log: InteractionLog, data: dict[str, Recommendations], columns: Columns) -> Iterator[Evidence]:
+        for name, groups in columns:
             if isinstance(groups, str):
                 yield self._evidence(f"items.{name}", data["model"].k, Value.undefined(groups))
                 continue
@@ -115,9 +127,26 @@ class GroupsProbe(Probe):
                     baseline=numbers({key: getattr(d, slug) for key, d in disparity.items() if key != "model"}),
                     details={"groups": group_table(found["model"])} if slug == "js" else {},
                 )
+            attention = {key: awrf(lists, groups, "catalogue") for key, lists in data.items()}
+            yield self._evidence(
+                f"items.{name}.awrf",
+                data["model"].k,
+                attention["model"].mean,
+                title=f"Does every single list share attention as the catalogue does: items by {name} (AWRF, base 2)",
+                worse="lower",
+                unit="0..1, 1 = every list does",
+                standard_error=mean_error(attention["model"]),
+                limits=(0.0, 1.0),
+                baseline=numbers({key: found.mean for key, found in attention.items() if key != "model"}),
+            )
 
     def _popularity(
-        self, log: InteractionLog, history: InteractionLog, users: Any, data: dict[str, Recommendations]
+        self,
+        log: InteractionLog,
+        history: InteractionLog,
+        users: Int64,
+        data: dict[str, Recommendations],
+        columns: Columns,
     ) -> Iterator[Evidence]:
         buckets = popularity_buckets(log.item_counts)
         past = history.matrix()[users]
@@ -130,7 +159,7 @@ class GroupsProbe(Probe):
              "Jensen-Shannon divergence, 0..1, 0 = calibrated", "higher",
              lambda lists: miscalibration(lists, past, buckets, "js")),
         ]  # fmt: skip
-        for name, groups in self._item_groups(log):
+        for name, groups in columns:
             if isinstance(groups, Groups) and name != "popularity":
                 measured.append(
                     (f"calibration.{name}", f"How far the {name} users are shown are from those they chose",
@@ -145,9 +174,9 @@ class GroupsProbe(Probe):
                 baseline=numbers({key: found.mean for key, found in per_user.items() if key != "model"}),
             )  # fmt: skip
 
-    def _users(self, log: InteractionLog, users: Any, arrays: Any, k: int) -> Iterator[Evidence]:
+    def _users(self, log: InteractionLog, users: Int64, arrays: Any, k: int) -> Iterator[Evidence]:
         values = arrays[f"ndcg@{k}"]
-        for name, column in columns(log.users, self.config.user_columns, USER_COLUMNS):
+        for name, column in columns_of(log.users, self.config.user_columns, USER_COLUMNS):
             if isinstance(column, str):
                 yield self._evidence(f"users.{name}", k, Value.undefined(column))
                 continue
@@ -163,12 +192,17 @@ class GroupsProbe(Probe):
             )
 
     def _utility(
-        self, log: InteractionLog, test: InteractionLog, users: Any, data: dict[str, Recommendations]
+        self, log: InteractionLog, test: InteractionLog, users: Int64, data: dict[str, Recommendations]
     ) -> Iterator[Evidence]:
         k = data["model"].k
         propensity = Propensity.of(log.item_counts, self.config.gamma)
         found = {key: corrected_utility(lists, propensity) for key, lists in data.items()}
-        for name in ("recall", "hr"):
+        formulas: dict[str, Formula] = {
+            name: lambda lists, name=name: getattr(corrected_utility(lists, propensity), name).snips  # type: ignore[misc]
+            for name in ("recall", "hr")
+        }
+        errors = standard_errors(data["model"], formulas, self.seed)
+        for name in formulas:
             both = {key: getattr(utility, name) for key, utility in found.items()}
             yield self._evidence(
                 f"utility.{name}_snips",
@@ -177,6 +211,8 @@ class GroupsProbe(Probe):
                 title=f"{name} with every held-out event weighted by one over its chance of being observed",
                 unit="0..1",
                 worse="lower",
+                standard_error=finite(errors[name]),
+                limits=(0.0, 1.0),
                 baseline=numbers(
                     {"uncorrected": both["model"].naive}
                     | {key: utility.snips for key, utility in both.items() if key != "model"}
@@ -203,7 +239,7 @@ class GroupsProbe(Probe):
 
     def _item_groups(self, log: InteractionLog) -> Iterator[tuple[str, Groups | str]]:
         yield "popularity", popularity_buckets(log.item_counts)
-        for name, column in columns(log.items, self.config.item_columns, ITEM_COLUMNS):
+        for name, column in columns_of(log.items, self.config.item_columns, ITEM_COLUMNS):
             yield name, column if isinstance(column, str) else column_groups(column)
 
     def _evidence(self, name: str, k: int, value: Value, **fields: Any) -> Evidence:

@@ -22,7 +22,7 @@ NAMED = 30
 """Groups that the details name, the largest."""
 
 
-def columns(
+def columns_of(
     table: pd.DataFrame | None, wanted: tuple[str, ...], usual: tuple[str, ...]
 ) -> Iterator[tuple[str, pd.Series | str]]:
     """The columns to group by, each with its values, or with the reason why it cannot be had.

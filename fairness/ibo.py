@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,18 +77,13 @@ IBO = Measure(
     cured=_CURED,
 )
 
-IWO = Measure(
+IWO = replace(
+    IBO,
     slug="iwo",
     symbol="IWO",
     title="Items worse off (IWO)",
     direction="down",
-    needs="relevance",
     original=_share(_worse, of_all=True),
     corrected=_share(_worse, of_all=False),
-    ends=lambda m, n, k: (0.0, 1.0),
-    tight=False,
-    source=_SOURCE,
     meaning="Share of items whose users find them at least a tenth worse than in random order.",
-    limits=_LIMITS,
-    cured=_CURED,
 )

@@ -23,13 +23,14 @@ def original(data: Recommendations) -> Value:
     coefficient R - 2 p + 1.
     """
     relevant, _ = data.judged
-    if data.ranks is None:
+    ranks = None if data.relevance is None else data.relevance.ranks
+    if ranks is None:
         return Value.undefined("the full ranks of relevant items are not known; the cut-off form needs lists only")
     total = data.n_relevant
     user = np.repeat(np.arange(len(total)), total)
-    order = np.lexsort((data.ranks, user))
+    order = np.lexsort((ranks, user))
     place = np.arange(len(user)) - np.repeat(relevant.indptr[:-1], total) + 1
-    share = (total[user] - 2 * place + 1) * _discount(data.ranks[order].astype(float))
+    share = (total[user] - 2 * place + 1) * _discount(ranks[order].astype(float))
     found = np.bincount(user, share, minlength=len(total)) / np.maximum(total, 1) ** 2
     return data.mean(found, total > 0)
 

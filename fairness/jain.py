@@ -41,7 +41,7 @@ MEASURE = Measure(
     original=original,
     corrected=corrected,
     ends=lambda m, n, k: (k / n, _most(m, n, k)),
-    source=f"{TORS}, section 3",
+    source=TORS,
     meaning="How even exposure is, strictly: a few dominating items bring it near 0.",
     limits=(
         "Stays near 0 until most of the catalogue is shown evenly (published insertion: below .01 at 90 %).",

@@ -25,9 +25,10 @@ class Measure:
         title: the field's name.
         direction: "up" if higher is fairer, else "down".
         needs: "lists" alone, "relevance" too, or also the full "ranks" of relevant items (without which the
-            original form cannot be had).
+            original form cannot be had), or what users have "consumed".
         original: the form first published.
         corrected: the authors' form with reachable ends, 0..1; None if there is none.
+        inside: whether the reported form cannot leave 0..1 where there is a corrected or own one.
         own: recaudit's form, 0..1, where the authors have none; not to be compared with published figures.
         ends: reachable range of the original form; None where it depends on the relevance.
         tight: whether lists exist for both ends, or the ends are only bounds.
@@ -42,7 +43,7 @@ class Measure:
     symbol: str
     title: str
     direction: Literal["up", "down"]
-    needs: Literal["lists", "relevance", "ranks"]
+    needs: Literal["lists", "relevance", "ranks", "consumed"]
     original: Formula
     corrected: Formula | None
     source: str
@@ -51,6 +52,7 @@ class Measure:
     ends: Ends | None = None
     tight: bool = True
     own: Formula | None = None
+    inside: bool = True
     cured: str = ""
     caution: str = ""
 
@@ -62,7 +64,7 @@ class Measure:
     @property
     def bounded(self) -> bool:
         """Whether the reported form lies in 0..1 whatever the data."""
-        return self.reported is not self.original
+        return self.inside and self.reported is not self.original
 
     @property
     def forms(self) -> dict[str, Formula]:

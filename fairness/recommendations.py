@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -115,24 +115,48 @@ class Exposure:
 
 
 @dataclass(frozen=True, eq=False)
+class Relevance:
+    """What was relevant to whom; lists of several systems may share it.
+
+    Attributes:
+        cells: CSR [m, n] with sorted indices; a stored cell is relevant, its value the grade.
+        ranks: int64 [nnz], the rank (from 1) of each cell in the user's full ranking, or None.
+        consumed: CSR [m, n], items that cannot be recommended to a user, or None if unknown.
+    """
+
+    cells: sparse.csr_matrix
+    ranks: Int64 | None = None
+    consumed: sparse.csr_matrix | None = None
+
+    @cached_property
+    def sizes(self) -> Int64:
+        """R, int64 [m], relevant items of each user.
+
+        Raises:
+            InputError: relevance is graded.
+        """
+        if (self.cells.data != 1).any():
+            raise InputError("this measure needs binary relevance: give 1 for every relevant item, or no grade at all")
+        return np.diff(self.cells.indptr).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
 class Recommendations:
     """Lists, and what was relevant to whom. Build it with `of`, which checks.
 
     Attributes:
         lists: int32 [m, k], best first, -1 for an empty place behind the others.
         n_items: n, the size of the catalogue.
-        relevant: CSR [m, n] with sorted indices; a stored cell is relevant, its value the grade. None if unknown.
+        relevance: what is relevant to whom; None if unknown.
         hits: bool [m, k], whether the listed item is relevant; None without relevance.
-        ranks: int64 [nnz], the rank (from 1) of each stored cell of `relevant` in the user's full ranking, or None.
         weights: int64 [m], how often each user counts (a bootstrap sample); None for once.
         counted: the exposure under these weights where it is known already, else None.
     """
 
     lists: Int32
     n_items: int
-    relevant: sparse.csr_matrix | None = None
+    relevance: Relevance | None = None
     hits: NDArray[np.bool_] | None = None
-    ranks: Int64 | None = None
     weights: Int64 | None = None
     counted: Exposure | None = None
 
@@ -143,6 +167,7 @@ class Recommendations:
         n_items: int,
         relevant: sparse.csr_matrix | None = None,
         ranks: Int64 | None = None,
+        consumed: sparse.csr_matrix | None = None,
     ) -> Recommendations:
         """Check and keep.
 
@@ -151,10 +176,11 @@ class Recommendations:
             n_items: n.
             relevant: [m, n], grades above 0; 1 where relevance is binary.
             ranks: int64 [nnz], in the order of `relevant`'s cells; needs sorted indices then.
+            consumed: [m, n], items that cannot be recommended to a user.
 
         Raises:
             InputError: no list, an item outside the catalogue or twice in a list, relevance of another shape, a grade
-                that is not a finite positive number, ranks that do not fit.
+                that is not a finite positive number, ranks that do not fit, an item relevant to a user who consumed it.
         """
         lists = np.asarray(lists, np.int32)
         if lists.ndim != 2 or not lists.size:
@@ -173,7 +199,18 @@ class Recommendations:
             raise InputError("relevance holds grades that are negative or not finite; use 1 for relevant items")
         if ranks is not None:
             _check_ranks(ranks, relevant)
-        return cls(lists, n_items, relevant, find_hits(lists, relevant), ranks)
+        if consumed is not None and relevant.multiply(consumed).nnz:
+            raise InputError("some items are relevant to a user who consumed them; drop them from one of the two")
+        return cls(lists, n_items, Relevance(relevant, ranks, consumed), find_hits(lists, relevant))
+
+    def with_lists(self, lists: Int32) -> Recommendations:
+        """Another system's lists for the same users, items and relevance; raises InputError as `of`."""
+        other = Recommendations.of(lists, self.n_items)
+        if self.relevance is None:
+            return other
+        if len(other.lists) != len(self.lists):
+            raise InputError(f"{len(other.lists)} lists for {len(self.lists)} users")
+        return replace(other, relevance=self.relevance, hits=find_hits(other.lists, self.relevance.cells))
 
     @property
     def k(self) -> int:
@@ -185,25 +222,28 @@ class Recommendations:
         """How much each item is shown."""
         return self.counted or Exposure.of(self.lists, self.n_items, self.weights)
 
-    @cached_property
+    @property
+    def relevant(self) -> sparse.csr_matrix | None:
+        """The relevant cells with their grades, CSR [m, n], or None."""
+        return None if self.relevance is None else self.relevance.cells
+
+    @property
     def n_relevant(self) -> Int64:
         """R, int64 [m], relevant items of each user.
 
         Raises:
             InputError: the measure needs binary relevance and there is none, or it is graded.
         """
-        if self.relevant is None:
+        if self.relevance is None:
             raise InputError("this measure needs to know which items are relevant to whom")
-        if (self.relevant.data != 1).any():
-            raise InputError("this measure needs binary relevance: give 1 for every relevant item, or no grade at all")
-        return np.diff(self.relevant.indptr).astype(np.int64)
+        return self.relevance.sizes
 
     @property
     def judged(self) -> tuple[sparse.csr_matrix, NDArray[np.bool_]]:
         """(relevant, hits); raises InputError without binary relevance."""
         _ = self.n_relevant
-        assert self.relevant is not None and self.hits is not None
-        return self.relevant, self.hits
+        assert self.relevance is not None and self.hits is not None
+        return self.relevance.cells, self.hits
 
     @property
     def n_users(self) -> int:

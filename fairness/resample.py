@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..datasets.log import Int32, Int64
+from ..datasets.log import Int64
 from ..datasets.seeding import rng
 from .measure import Formula
 from .recommendations import GAMMA, Exposure, Recommendations
@@ -96,23 +96,3 @@ def paired_errors(
 
 def _spread(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-
-
-def random_lists(shape: tuple[int, int], n_items: int, seed: int) -> Int32:
-    """Lists drawn uniformly without repeats, int32 [m, k]: the reference of no preference at all."""
-    users, k = shape
-    generator = rng(seed, "exposure", "random-lists")
-    lists = np.empty(shape, np.int32)
-    if k * k > n_items // 4:  # long lists of a small catalogue: order random numbers
-        block = max(1, 4_000_000 // n_items)
-        for start in range(0, users, block):
-            draw = generator.random((min(block, users - start), n_items), np.float32)
-            lists[start : start + len(draw)] = np.argpartition(draw, k - 1, axis=1)[:, :k]
-        return lists
-    # short lists of a large one: repeats are rare, draw those lists again
-    open_rows = np.arange(users)
-    while len(open_rows):
-        lists[open_rows] = generator.integers(0, n_items, (len(open_rows), k))
-        ordered = np.sort(lists[open_rows], axis=1)
-        open_rows = open_rows[(ordered[:, 1:] == ordered[:, :-1]).any(axis=1)]
-    return lists

@@ -33,7 +33,7 @@ MEASURE = Measure(
     corrected=None,
     ends=lambda m, n, k: (0.0, 1.0),
     tight=False,
-    source=f"{TORS}, section 3, with every pair of recommended items taken as similar",
+    source=f"{TORS}, with every pair of recommended items taken as similar",
     meaning="How differently, pair by pair, the items that are shown at all are shown.",
     limits=(
         "Items that are never shown do not count: one list for everybody is perfectly fair to it.",

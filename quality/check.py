@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ..audit.cell import Cell
+from ..audit.cell import CHECKPOINT, Cell
 from ..audit.evidence import Evidence
 from ..audit.probe import NotApplicable, Probe, ProbeConfig, Results
 from ..audit.statistics import paired_standard_error
 from ..recommenders.base import Recipe
 from ..recommenders.target import Target
-
-MODEL = Cell("model", "the checkpoint as it is")
 
 
 class QualityConfig(ProbeConfig):
@@ -41,7 +39,7 @@ class QualityProbe(Probe):
         """The checkpoint, and one cell for each reference that the data allow."""
         if not len(target.split.test):
             raise NotApplicable("the data have no held-out test events; give --test or a split with a test part")
-        return [MODEL, *self._references(target).values()]
+        return [CHECKPOINT, *self._references(target).values()]
 
     def _references(self, target: Target) -> dict[str, Cell]:
         log = target.split.train
@@ -57,9 +55,9 @@ class QualityProbe(Probe):
     def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:
         """Reproduction, NDCG@K, and NDCG@K less that of every reference."""
         metric = f"ndcg@{self.config.cutoff}"
-        if MODEL not in results:
+        if CHECKPOINT not in results:
             return [self._evidence(metric, "Utility of the checkpoint", missing="the checkpoint could not be measured")]
-        arrays = {"model": results.arrays(MODEL)}
+        arrays = {"model": results.arrays(CHECKPOINT)}
         cells = {name: cell for name, cell in self._references(target).items() if cell in results}
         arrays |= {name: results.arrays(cell) for name, cell in cells.items()}
         if metric not in arrays["model"]:
@@ -67,7 +65,7 @@ class QualityProbe(Probe):
             return [self._evidence(metric, "Utility of the checkpoint", missing=f"the policy measures {known} only")]
         per_user = {name: a[metric] for name, a in arrays.items()}
         means = {name: float(values.mean()) for name, values in per_user.items()}
-        own, key = per_user["model"], results[MODEL].key
+        own, key = per_user["model"], results[CHECKPOINT].key
         found = [*self._reproduction(target, results)]
         found.append(
             self._evidence(
@@ -97,11 +95,11 @@ class QualityProbe(Probe):
 
     def _table(self, results: Results, cells: dict[str, Cell]) -> dict[str, dict[str, float | None]]:
         """All utility metrics of the checkpoint and its references, for the report's table."""
-        rows = {"model": results[MODEL].values} | {name: results[cell].values for name, cell in cells.items()}
+        rows = {"model": results[CHECKPOINT].values} | {name: results[cell].values for name, cell in cells.items()}
         return {name: {k: v for k, v in values.items() if "/" not in k} for name, values in rows.items()}
 
     def _reproduction(self, target: Target, results: Results) -> list[Evidence]:
-        now = results[MODEL].values
+        now = results[CHECKPOINT].values
         shared = [name for name in target.stored_metrics if now.get(name) is not None]
         title = "Largest difference between a metric stored in the checkpoint and the same metric computed now"
         if not shared:
@@ -119,7 +117,7 @@ class QualityProbe(Probe):
                 "stored": {n: p[0] for n, p in pairs.items()},
                 "now": {n: p[1] for n, p in pairs.items()},
             },
-            cells=[results[MODEL].key],
+            cells=[results[CHECKPOINT].key],
         )
         return [evidence.model_copy(update={"worse": "higher", "unit": "absolute difference of a metric in 0..1"})]
 

@@ -123,8 +123,8 @@ class SequenceSurrogate:
 def cosines(items: Int64, gradient: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Cosine of every item with where one signed step against a loss leads: cos(e - sgn(g), e_j).
 
-    Items with a *high* cosine lower the loss if put in place (profile pollution takes those); items with a *low*
-    cosine raise it: after them the target is expected least (poisoning takes those).
+    Items with a *high* cosine lower the loss if put in place; items with a *low* cosine raise it: after them the
+    target is expected least.
 
     Shapes: items int64 [B], gradient at their embeddings float [B, d], table float [I, d] -> float [B, I].
     """

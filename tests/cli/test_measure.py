@@ -151,7 +151,13 @@ def test_no_torch_is_imported(files: dict[str, Any]) -> None:
 def test_explain_teaches_a_measure() -> None:
     result = CliRunner().invoke(app, ["explain", "gini", "--users", "10", "--items", "20", "-k", "2"])
     assert result.exit_code == 0
-    for words in ("lower is fairer", "limits:", "range of the original form for 10 users", "section 3", "corrected:"):
+    for words in (
+        "lower is fairer",
+        "limits:",
+        "range of the original form for 10 users",
+        "arXiv 2311.01013",
+        "corrected:",
+    ):
         assert words in result.stdout, words
 
 
@@ -166,5 +172,7 @@ def test_the_distance_to_the_frontier_needs_what_was_consumed(files: dict[str, A
     words = ("--recommendations", files["lists"], "--catalogue", files["catalogue"], "--relevance", files["relevance"])
     answer = json.loads(invoke(*words, "--consumed", tmp_path / "train.csv", "--json").stdout)
     assert 0 < answer["values"]["dpfr"] < 2**0.5 and answer["standard_errors"]["dpfr"] > 0
+    alone = invoke(*words[:4], "--consumed", tmp_path / "train.csv")
+    assert alone.exit_code == 2 and "give --relevance too" in alone.stderr
     result = invoke(*words, "--consumed", files["relevance"])
     assert result.exit_code == 2 and "relevant to a user who consumed them" in result.stderr

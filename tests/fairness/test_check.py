@@ -29,7 +29,7 @@ def test_values_are_those_of_the_models_lists(found: dict[str, Any]) -> None:
         found["exposure.gini@5"].estimate
         == BY_SLUG["gini"].reported(Recommendations.of(lists, target.split.train.n_items)).value
     )
-    assert set(found) == {f"exposure.{slug}@5" for slug in (*ExposureConfig().measures, "dpfr")}
+    assert set(found) == {f"exposure.{slug}@5" for slug in ExposureConfig().measures}
 
 
 def test_references_stand_beside_it(found: dict[str, Any]) -> None:
@@ -92,3 +92,31 @@ def test_exposure_against_popularity_shares_add_up(found: dict[str, Any]) -> Non
     assert top["popularity"] > top["random"]
     events = [row["events"] for row in curves["model"]]
     assert events == sorted(events)
+
+
+def test_distance_to_the_frontier_is_an_evidence_like_any_other(found: dict[str, Any]) -> None:
+    target = small_target()
+    users, relevant = relevance(target.split.test, target.split.history)
+    past = target.split.history.matrix()[users]
+    lists = rank(target.model, users, target.split.history, 5).slate.items
+    data = Recommendations.of(lists, target.split.train.n_items, relevant, consumed=past)
+    evidence = found["exposure.dpfr@5"]
+    assert evidence.estimate == BY_SLUG["dpfr"].original(data).value and 0 < evidence.standard_error < 0.2
+    assert set(evidence.baseline) == {"popularity", "random"} and evidence.limits is None
+
+
+def test_what_can_leave_0_to_1_gets_no_ends(tmp_path: Path) -> None:
+    found = {
+        e.id: e
+        for e in evidence_of(
+            ExposureProbe(ExposureConfig(measures=("fsat", "gini")), 0), small_target(), tmp_path, (5,)
+        )
+    }
+    assert found["exposure.fsat@5"].limits is None and found["exposure.gini@5"].limits == (0.0, 1.0)
+    assert not found["exposure.fsat@5"].unit.startswith("0..1")
+
+
+def test_a_frontier_that_cannot_be_had_is_missing_with_the_reason(tmp_path: Path) -> None:
+    found = {e.id: e for e in evidence_of(ExposureProbe(ExposureConfig(), 0), small_target(), tmp_path, (10, 40))}
+    missing = str(found["exposure.dpfr@40"].missing)
+    assert found["exposure.dpfr@40"].estimate is None and ("shorter" in missing or "fewer than k" in missing)

@@ -13,6 +13,7 @@ from victims import small_split, small_target
 
 from recaudit.audit.evidence import Evidence
 from recaudit.datasets.split import Split
+from recaudit.fairness.awrf import awrf
 from recaudit.fairness.disparity import utility_disparity
 from recaudit.fairness.group_check import GroupsConfig, GroupsProbe
 from recaudit.fairness.group_exposure import exposure_disparity, group_exposure
@@ -89,3 +90,22 @@ def test_a_target_without_held_out_items_does_not_apply() -> None:
     nothing = replace(target.split.test, user=empty, item=empty, value=None, time=None)
     with pytest.raises(NotApplicable):
         GroupsProbe(GroupsConfig(), 0).cells(replace(target, split=replace(target.split, test=nothing)))
+
+
+def test_every_number_can_be_judged(found: dict[str, Evidence]) -> None:
+    """A rule on it finds a sample and an uncertainty, else it could only ever be inconclusive."""
+    users, _ = relevance(small_split().test, small_split().history)
+    for evidence in found.values():
+        if evidence.estimate is not None:
+            assert evidence.n == len(users), evidence.id
+            assert evidence.standard_error is not None or evidence.id == "groups.utility.session_ndcg@5", evidence.id
+
+
+def test_attention_of_single_lists_is_awrf(found: dict[str, Evidence]) -> None:
+    target = small_target()
+    users, relevant = relevance(target.split.test, target.split.history)
+    lists = rank(target.model, users, target.split.history, 5).slate.items
+    data = Recommendations.of(lists, target.split.train.n_items, relevant)
+    expected = awrf(data, column_groups(target.split.train.items["genres"]), "catalogue").mean.value
+    evidence = found["groups.items.genres.awrf@5"]
+    assert evidence.estimate == pytest.approx(expected) and evidence.worse == "lower"

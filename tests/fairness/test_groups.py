@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -113,7 +115,7 @@ def test_exposure_is_counted(column: list[str | None], users: int, k: int, seed:
     relevant = sparse.csr_matrix((draw.random((users, n)) < 0.4).astype(float))
     weights = draw.integers(0, 3, users)
     data = Recommendations.of(lists, n, relevant)
-    data = Recommendations(data.lists, n, data.relevant, data.hits, weights=weights)
+    data = replace(data, weights=weights)
     train = draw.integers(0, 9, n)
     groups = column_groups(column)
     found = group_exposure(data, groups, train)

@@ -372,7 +372,7 @@ def test_nothing_relevant_is_undefined_with_a_reason() -> None:
 def test_lists_cut_short_leave_the_corrected_forms_undefined() -> None:
     short = Recommendations.of(np.array([[0, 1], [2, -1]]), 4)
     for measure in EXPOSURE:
-        if measure.bounded:
+        if measure.reported is not measure.original:
             assert measure.reported(short).value is None and "shorter" in measure.reported(short).note, measure.slug
     assert BY_SLUG["gini"].original(short).value is not None
 
@@ -380,7 +380,7 @@ def test_lists_cut_short_leave_the_corrected_forms_undefined() -> None:
 def test_descriptors_are_complete() -> None:
     for measure in ALL:
         assert measure.symbol and measure.meaning.endswith(".") and measure.limits, measure.slug
-        assert measure.bounded == (measure.cured != ""), measure.slug
+        assert (measure.reported is not measure.original) == (measure.cured != ""), measure.slug
     for slug in ("iaa", "ii_f"):
         assert "Not evidence of fairness" in BY_SLUG[slug].caution
     assert "not invariant" in BY_SLUG["hd"].caution
@@ -392,3 +392,14 @@ def test_lorenz_curve() -> None:
     assert curve[0] == (0.0, 0.0) and curve[-1] == (1.0, 1.0)
     heights = [y for _, y in curve]
     assert heights == sorted(heights) and all(y <= x + 1e-12 for x, y in curve)
+
+
+def test_lists_of_another_system_share_the_relevance() -> None:
+    relevant = relevance([[1], [2, 3]], 5)
+    first = Recommendations.of(LISTS, 5, relevant, consumed=relevance([[4], []], 5))
+    other = first.with_lists(LISTS[:, ::-1])
+    assert other.relevance is first.relevance and other.hits.tolist() == first.hits[:, ::-1].tolist()
+    with pytest.raises(InputError, match="3 lists for 2 users"):
+        first.with_lists(np.array([[0], [1], [2]]))
+    with pytest.raises(InputError, match="relevant to a user who consumed"):
+        Recommendations.of(LISTS, 5, relevant, consumed=relevant)

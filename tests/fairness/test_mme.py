@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_a_weight_is_that_many_equal_users(problem: tuple[np.ndarray, np.ndarray
     m, n = relevant.shape
     weights = np.random.default_rng(seed).integers(0, 4, m) + (np.arange(m) == 0)
     once = Recommendations.of(lists, n, sparse.csr_matrix(relevant.astype(float)))
-    weighted = Recommendations(once.lists, n, once.relevant, once.hits, weights=weights)
+    weighted = replace(once, weights=weights)
     repeated = Recommendations.of(
         np.repeat(lists, weights, axis=0), n, sparse.csr_matrix(np.repeat(relevant, weights, axis=0).astype(float))
     )

@@ -8,13 +8,15 @@ from scipy import sparse
 
 from recaudit.fairness.catalogue import ALL, BY_SLUG
 from recaudit.fairness.recommendations import Exposure, Recommendations
-from recaudit.fairness.resample import draws, paired_errors, random_lists, resampled, standard_errors
+from recaudit.fairness.references import random_lists
+from recaudit.fairness.resample import draws, paired_errors, resampled, standard_errors
 
 
 def system(seed: int, users: int = 300, items: int = 12, k: int = 4) -> Recommendations:
     generator = np.random.default_rng(seed)
     lists = np.argsort(generator.random((users, items)) ** np.arange(1, items + 1), axis=1)[:, :k].astype(np.int32)
-    return Recommendations.of(lists, items, sparse.csr_matrix((generator.random((users, items)) < 0.2).astype(float)))
+    relevant = sparse.csr_matrix((generator.random((users, items)) < 0.2).astype(float))
+    return Recommendations.of(lists, items, relevant, consumed=sparse.csr_matrix((users, items)))
 
 
 def test_resampled_exposure_is_that_of_the_drawn_lists() -> None:
