@@ -27,6 +27,8 @@ MODELS = (
     "mf: mf:MF",
     "lightgcn: lightgcn:LightGCN",
     "simgcl: simgcl:SimGCL",
+    "feature-lightgcn: feature_lightgcn:FeatureLightGCN",
+    "fm: fm:FM",
     "sasrec: sasrec:SASRec",
     "gru4rec: gru4rec:GRU4Rec",
 )

@@ -139,6 +139,10 @@ class PairTraining:
         """The base table, float32 [U + I, d]."""
         return [self.base]
 
+    def first(self) -> torch.Tensor:
+        """What is encoded, float32 [U + I, d]: the base table, to which a model may add (side features)."""
+        return self.base
+
     def batches(self, rng: np.random.Generator) -> Iterator[PairBatch]:
         """All pairs in random order, with their negatives."""
         pairs, config = self.pairs, self.config
@@ -166,14 +170,15 @@ class PairTraining:
     def loss(self, batch: PairBatch, rng: torch.Generator) -> torch.Tensor:
         """The configured loss, and the encoder's own term."""
         config = self.config
-        final, extra = self.encoder.training(self.base, batch, rng)
+        base = self.first()
+        final, extra = self.encoder.training(base, batch, rng)
         rows = torch.cat([batch.user, batch.positive, batch.negative])
         sizes = [len(batch.user), len(batch.positive), len(batch.negative)]
         user, positive, negative = torch.split(functional.embedding(rows, final), sizes)
         if config.loss == "bpr":
             value = bpr(user, positive, negative, batch.weight)
             if config.l2:
-                parts = torch.split(functional.embedding(rows, self.base), sizes)
+                parts = torch.split(functional.embedding(rows, base), sizes)
                 value = value + config.l2 * squared_norm(parts, batch.weight)
         else:
             value = sampled_softmax(user, positive, negative, config.temperature, batch.weight, batch.hits)
@@ -181,7 +186,7 @@ class PairTraining:
 
     def refresh(self) -> None:
         """Hand over the tables as they are now."""
-        base, places = self.base.detach(), self._put(self.places)
+        base, places = self.first().detach(), self._put(self.places)
         self.keep(base[places], self.encoder.final(base)[places])
 
 
@@ -214,6 +219,10 @@ class PairwiseModel:
         """What turns base tables into final vectors, for these training pairs."""
         raise NotImplementedError
 
+    def training(self, log: InteractionLog, pairs: Positives, seed: int, device: torch.device) -> PairTraining:
+        """What is trained, with its first values."""
+        return PairTraining(self.config, pairs, self.encoder(pairs, device), seed, device, self._take)
+
     def fit(
         self,
         log: InteractionLog,
@@ -231,9 +240,8 @@ class PairwiseModel:
         pairs = Positives.of(log, weights)
         self.n_users, self.n_items = log.n_users, log.n_items
         schedule = Schedule(config.learning_rate, config.max_epochs, config.patience, config.every, config.decay)
-        training = PairTraining(config, pairs, self.encoder(pairs, place), seed, place, self._take)
         self.epochs = train(
-            training,
+            self.training(log, pairs, seed, place),
             schedule,
             seed,
             validate=validation(self, valid),
