@@ -75,6 +75,10 @@ class Attack(ABC):
         always: frozenset[Grant] = frozenset({"catalogue", "log"} if goal.by_rivals else {"catalogue"})
         return self.grants | always
 
+    def queries(self, goal: Goal) -> int:
+        """Lists that the victim is asked for; 0 where "query" is not among the grants."""
+        return 0
+
     @classmethod
     def applies(cls, kind: Kind, direction: Direction) -> bool:
         """Whether there is such an attack on such data."""

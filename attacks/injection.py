@@ -10,12 +10,14 @@ import numpy as np
 
 from ..datasets.log import InteractionLog, Profiles
 from ..datasets.seeding import derive, rng
+from ..recommenders.base import Recommender
 from .base import Attack
 from .budget import accounts_of, mean_profile
 from .catalogue import build
 from .clone import choose_users, clones_of
 from .goal import Direction, Goal, Kind, data_kind
-from .knowledge import Knowledge
+from .knowledge import Knowledge, Query
+from .surrogate.extracted import ModelQuery
 from .visibility import visibility
 
 
@@ -51,9 +53,15 @@ class AttackInjection:
             found |= {"placement": goal.placement, "repeats": goal.repeats}
         return found
 
-    def profiles(self, log: InteractionLog) -> Profiles:
-        """The accounts, from what the attacker may see of the training log; deterministic."""
-        return crafted(build(self.attack, self.settings), log, self.goal, self.seed, self.share)
+    @property
+    def asks(self) -> bool:
+        """Whether the attack queries the victim."""
+        return "query" in build(self.attack, self.settings).needs(self.goal)
+
+    def profiles(self, log: InteractionLog, model: Recommender | None = None) -> Profiles:
+        """The accounts, from what the attacker may see of the training log and may ask the model; deterministic."""
+        query = ModelQuery(model) if self.asks and model is not None else None
+        return crafted(build(self.attack, self.settings), log, self.goal, self.seed, self.share, query)
 
     def observe(self, log: InteractionLog, profiles: Profiles) -> dict[str, float | None]:
         """How visible the accounts are in what the victim reads."""
@@ -88,8 +96,13 @@ class CloneInjection:
             "without": list(self.without), "sequence": self.sequence, "seed": self.seed,
         }  # fmt: skip
 
-    def profiles(self, log: InteractionLog) -> Profiles:
-        """The accounts, with the genuine ratings and times."""
+    @property
+    def asks(self) -> bool:
+        """It does not."""
+        return False
+
+    def profiles(self, log: InteractionLog, model: Recommender | None = None) -> Profiles:
+        """The accounts, with the genuine ratings and times; the model is not asked."""
         if not self.accounts or not len(log):
             return Profiles.empty()
         draw = rng(self.seed, "clone")
@@ -123,13 +136,15 @@ def _observed(log: InteractionLog, profiles: Profiles, kind: Kind) -> dict[str, 
     return visibility(log, profiles)
 
 
-def crafted(attack: Attack, log: InteractionLog, goal: Goal, seed: int, share: float = 1.0) -> Profiles:
+def crafted(
+    attack: Attack, log: InteractionLog, goal: Goal, seed: int, share: float = 1.0, query: Query | None = None
+) -> Profiles:
     """The accounts of an attack on a training log; the attack sees only what it declares.
 
     The stream of the craft does not depend on the attack's name, so that attacks of one seed share their
-    luck and differ in their method.
+    luck and differ in their method. `query` is the victim, for attacks that may ask it.
     """
-    knowledge = Knowledge.of(log, attack.needs(goal), share=share, seed=derive(seed, "share"))
+    knowledge = Knowledge.of(log, attack.needs(goal), share=share, seed=derive(seed, "share"), query=query)
     return attack.profiles(knowledge, goal, rng(seed, "craft"))
 
 

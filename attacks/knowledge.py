@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,24 @@ from ..datasets.seeding import rng
 from .rhythm import Rhythm
 from .scale import RatingScale
 
-Grant = Literal["catalogue", "global_ratings", "popularity", "item_means", "log", "item_features", "user_features"]
+Grant = Literal[
+    "catalogue", "global_ratings", "popularity", "item_means", "log", "item_features", "user_features", "query"
+]
 """What can be granted; "catalogue" is what any visitor sees: items, rating scale, usual activity."""
+
+
+class Query(Protocol):
+    """The victim as anyone can use it: what it lists to who has these events.
+
+    Attributes:
+        calls: lists given so far.
+    """
+
+    calls: int
+
+    def __call__(self, sequences: Int64) -> Int64:
+        """Ranked lists, best first: int64 [B, L], L at least 1 -> int64 [B, k], -1 where there is no item left."""
+        ...
 
 
 class KnowledgeError(RecauditError):
@@ -75,7 +91,15 @@ class Knowledge:
     _held: Mapping[str, Any]
 
     @classmethod
-    def of(cls, log: InteractionLog, grants: Iterable[Grant], *, share: float = 1.0, seed: int = 0) -> Knowledge:
+    def of(
+        cls,
+        log: InteractionLog,
+        grants: Iterable[Grant],
+        *,
+        share: float = 1.0,
+        seed: int = 0,
+        query: Query | None = None,
+    ) -> Knowledge:
         """What the harness lets an attacker see of a training log.
 
         Args:
@@ -84,6 +108,7 @@ class Knowledge:
             share: share of users whose whole profiles are visible, 0 < share <= 1; popularity and means come
                 from them alone.
             seed: which users are visible.
+            query: the victim that may be asked, None where there is none.
 
         Raises:
             InputError: unknown grant or share out of range.
@@ -105,6 +130,7 @@ class Knowledge:
             "log": lambda: visible,
             "item_features": lambda: log.items,
             "user_features": lambda: None if log.users is None else log.users.iloc[users],
+            "query": lambda: query,
         }
         return cls(granted, MappingProxyType({name: makers[name]() for name in sorted(granted)}))
 
@@ -170,9 +196,21 @@ class Knowledge:
         found: pd.DataFrame = self._read("user_features")
         return found.copy()
 
+    @property
+    def query(self) -> Query:
+        """The victim, to be asked for lists; it counts how often (grant "query").
+
+        Raises:
+            KnowledgeError: there is no victim to ask.
+        """
+        found: Query = self._read("query")
+        return found
+
     def _read(self, name: Grant) -> Any:
         if name not in self.grants:
             raise KnowledgeError(f"the attack reads {name!r}, which it does not declare; add it to its `grants`")
+        if self._held[name] is None and name == "query":
+            raise KnowledgeError("there is no victim to query here; pass `query`, or use an attack that reads the log")
         if self._held[name] is None:
             raise KnowledgeError(f"the data have no {name.replace('_', ' ')}; use an attack that does not need them")
         return self._held[name]

@@ -50,7 +50,7 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     """Fit and measure one cell; deterministic but for the seconds."""
     started = time.perf_counter()
     split = target.split
-    model, observed = fitted(cell, target)
+    model, injected = fitted(cell, target)
     history = split.history
     # injected accounts stand behind the genuine users in the fitted model and are never ranked
     ranking = rank(
@@ -61,7 +61,7 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     for measure in protocol.measures:
         values.update(measure.values(ranking.slate, split.train.n_items))
     values.update(_watched_values(ranking, split.train, cell.watch, protocol.cutoffs))
-    values.update(observed)
+    values.update(injected.observed)
     arrays: dict[str, NDArray[Any]] = {}
     if cell.kind != "refit":  # refits are many and judged by their units, so their lists are not kept
         arrays = {"items": ranking.slate.items, "users": utility.users, **utility.values}
@@ -73,21 +73,31 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
         seed=cell.seed,
         values=values,
         seconds=round(time.perf_counter() - started, 3),
+        craft_seconds=injected.seconds,
     )
     return Computed(result, arrays)
 
 
-def fitted(cell: Cell, target: Target) -> tuple[Recommender, dict[str, float | None]]:
-    """The model that a cell measures, and what was observed of the accounts injected for it."""
+@dataclass(frozen=True)
+class Injected:
+    """What is known of the accounts that were injected: named values, and CPU seconds of their making."""
+
+    observed: Mapping[str, float | None]
+    seconds: float | None
+
+
+def fitted(cell: Cell, target: Target) -> tuple[Recommender, Injected]:
+    """The model that a cell measures, and what is known of the accounts injected for it."""
     if cell.kind == "model":
-        return target.model, {}
-    log = target.split.train
-    observed: dict[str, float | None] = {}
+        return target.model, Injected({}, None)
+    log, injected = target.split.train, Injected({}, None)
     if cell.injection is not None:
-        profiles = cell.injection.profiles(log)
-        observed = cell.injection.observe(log, profiles)
+        started = time.process_time()
+        profiles = cell.injection.profiles(log, target.model)
+        seconds = round(time.process_time() - started, 3)
+        injected = Injected(cell.injection.observe(log, profiles), seconds)
         log = log.with_accounts(profiles)
-    return fit(cell.recipe or target.recipe, log, cell.seed), observed
+    return fit(cell.recipe or target.recipe, log, cell.seed), injected
 
 
 def _watched_values(

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from ..datasets.log import InteractionLog, Profiles
-from ..recommenders.base import Recipe
+from ..recommenders.base import Recipe, Recommender
 from ..recommenders.target import Target
 
 PROTOCOL = 2
@@ -24,8 +24,13 @@ class Injection(Protocol):
         """Everything that determines the accounts, as JSON; part of the cell's key."""
         ...
 
-    def profiles(self, log: InteractionLog) -> Profiles:
-        """The accounts, made from the training log; deterministic."""
+    @property
+    def asks(self) -> bool:
+        """Whether the accounts depend on the model under audit, which the attacker asks for lists."""
+        ...
+
+    def profiles(self, log: InteractionLog, model: Recommender) -> Profiles:
+        """The accounts, made from the training log, or from what the model lists; deterministic."""
         ...
 
     def observe(self, log: InteractionLog, profiles: Profiles) -> dict[str, float | None]:
@@ -69,8 +74,11 @@ class Cell:
             target: what is audited.
             measured: what is measured of every model (cut-offs, names of side measures), as JSON.
         """
-        # a refit never looks at the checkpoint's weights, so two checkpoints of one recipe share refits
-        subject = target.fingerprint if self.kind == "model" else recipe_json(target.recipe)
+        # a refit never looks at the checkpoint's weights, so two checkpoints of one recipe share refits, unless an
+        # attacker asks the checkpoint
+        recipe = recipe_json(target.recipe)
+        asks = self.injection is not None and self.injection.asks
+        subject = target.fingerprint if self.kind == "model" else f"{recipe} {target.fingerprint}" if asks else recipe
         split = target.split
         data = [part.fingerprint for part in (split.train, split.valid, split.test)]
         content = [PROTOCOL, self.kind, self.seed, self.params, subject, data, measured]

@@ -37,6 +37,9 @@ class CellResult(Record):
         description="NAME for utility and side measures, 'target/ITEM_ID/NAME' for watched items"
     )
     seconds: float = Field(description="wall seconds; not part of the evidence digest")
+    craft_seconds: float | None = Field(
+        default=None, description="CPU seconds of crafting the injected accounts; not part of the evidence digest"
+    )
     exact: bool = Field(default=True, description="false if a shortcut stood in for retraining from scratch")
 
 

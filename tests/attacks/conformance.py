@@ -11,7 +11,7 @@ import numpy as np
 from recaudit.attacks.base import Attack, Goal, Knowledge
 from recaudit.attacks.goal import Direction, Kind
 from recaudit.attacks.knowledge import Grant
-from recaudit.datasets.log import InteractionLog, Profiles
+from recaudit.datasets.log import Int64, InteractionLog, Profiles
 from recaudit.datasets.seeding import rng
 from recaudit.datasets.synthetic import generate
 
@@ -19,11 +19,22 @@ TARGET = 11
 COLUMNS = ("account", "item", "value", "time")
 
 
+class Circle:
+    """A stand-in for a victim: lists the items that come after the last one, in a circle."""
+
+    def __init__(self, n_items: int, k: int = 20) -> None:
+        self.n_items, self.k, self.calls = n_items, min(k, n_items), 0
+
+    def __call__(self, sequences: Int64) -> Int64:
+        self.calls += len(sequences)
+        return (sequences[:, -1:] + 1 + np.arange(self.k)) % self.n_items
+
+
 class Tripwire(Knowledge):
     """Knowledge that notes what is read and trips over what the attack does not declare."""
 
     def __init__(self, log: InteractionLog, allowed: frozenset[Grant]) -> None:
-        everything = Knowledge.of(log, get_args(Grant))
+        everything = Knowledge.of(log, get_args(Grant), query=Circle(log.n_items))
         super().__init__(everything.grants, everything._held)
         object.__setattr__(self, "allowed", allowed)
         object.__setattr__(self, "read", set())
@@ -52,7 +63,8 @@ def columns(profiles: Profiles) -> list[bytes | None]:
 
 def run(attack: Attack, log: InteractionLog, goal: Goal, seed: int = 0) -> Profiles:
     """The attack as the harness runs it."""
-    return attack.profiles(Knowledge.of(log, attack.needs(goal)), goal, rng(seed, "craft"))
+    knowledge = Knowledge.of(log, attack.needs(goal), query=Circle(log.n_items))
+    return attack.profiles(knowledge, goal, rng(seed, "craft"))
 
 
 def examine(attack_type: type[Attack], kind: Kind, direction: Direction) -> None:
@@ -80,7 +92,7 @@ def examine(attack_type: type[Attack], kind: Kind, direction: Direction) -> None
     if not goal.by_rivals:
         both = replace(goal, targets=(TARGET, 30))
         examine_profiles(run(attack, log, both), log, both)
-    few = Knowledge.of(log, attack.needs(goal), share=0.05, seed=3)
+    few = Knowledge.of(log, attack.needs(goal), share=0.05, seed=3, query=Circle(log.n_items))
     examine_profiles(attack.profiles(few, goal, rng(0, "craft")), log, goal, few)
 
 

@@ -16,17 +16,18 @@ from recaudit.attacks.scale import RatingScale
 from recaudit.datasets.errors import DataError, InputError
 from recaudit.datasets.log import InteractionLog
 
-from .conformance import log_for
+from .conformance import Circle, log_for
 
 READERS = {
     "catalogue": "public", "global_ratings": "global_ratings", "popularity": "popularity",
     "item_means": "item_ratings", "log": "log", "item_features": "item_features", "user_features": "user_features",
+    "query": "query",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("granted", get_args(Grant))
 def test_only_what_is_granted_can_be_read(granted: Grant) -> None:
-    knowledge = Knowledge.of(log_for("rating"), {granted})
+    knowledge = Knowledge.of(log_for("rating"), {granted}, query=Circle(50))
     assert getattr(knowledge, READERS[granted]) is not None
     assert set(knowledge._held) == {granted}
     for other in set(get_args(Grant)) - {granted}:
@@ -40,6 +41,8 @@ def test_what_the_data_lack_is_said() -> None:
     for reader in ("global_ratings", "item_ratings", "user_features", "scale"):
         with pytest.raises(KnowledgeError, match="data have no"):
             getattr(knowledge, reader)
+    with pytest.raises(KnowledgeError, match="no victim to query"):
+        _ = knowledge.query
 
 
 def test_statistics_by_their_definitions() -> None:
