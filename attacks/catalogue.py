@@ -12,17 +12,26 @@ from pydantic import ValidationError
 from ..datasets.errors import InputError, unknown_name
 from .average import Average
 from .bandwagon import Bandwagon
+from .aush import AUSH
 from .base import Attack
+from .clear import CLeaR
 from .clone import CloneAndPush
+from .dlattack import DLAttack
 from .dp_sequences import DPSequences
 from .dual_promotion import DualPromotion
+from .extraction import ExtractedSequences
 from .goal import Kind
 from .gradient_sequences import GradientSequences
+from .legup import LegUP
 from .love_hate import LoveHate
+from .pga import PGA
 from .popular import Popular
 from .random_fillers import RandomFillers
+from .rev_sequences import RevSequences
+from .revadv import RevAdv
 from .reverse_bandwagon import ReverseBandwagon
 from .segment import Segment
+from .uba import UBA
 
 GROUP = "recaudit.attacks"
 
@@ -35,9 +44,18 @@ ATTACKS: Mapping[str, type[Attack]] = {
     "popular": Popular,
     "segment": Segment,
     "clone-and-push": CloneAndPush,
+    "aush": AUSH,
+    "leg-up": LegUP,
+    "pga": PGA,
+    "revadv": RevAdv,
+    "dl-attack": DLAttack,
+    "clear": CLeaR,
+    "uba": UBA,
     "gradient-sequences": GradientSequences,
     "dp-sequences": DPSequences,
+    "rev-sequences": RevSequences,
     "dual-promotion": DualPromotion,
+    "extracted-sequences": ExtractedSequences,
 }
 
 _MEMBERS = ("name", "title", "reference", "grants")

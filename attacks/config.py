@@ -25,6 +25,8 @@ class InjectionConfig(ProbeConfig):
     """Target items per stratum; fewer than five rarely allow a verdict."""
     strata: tuple[Stratum, ...] = STRATA
     """head: top 10 % of the items by popularity; middle: next 40 %; cold: the rest with at least two events."""
+    items: tuple[str, ...] = ()
+    """Ids of the target items; drawn by stratum if none is named."""
     seeds_per_target: int = Field(default=1, ge=1)
     """Refit seeds under which each target is attacked; at most `control_seeds`."""
     control_seeds: int = Field(default=3, ge=1)

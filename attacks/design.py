@@ -16,7 +16,7 @@ from .catalogue import attack_class, distinct
 from .config import InjectionConfig
 from .goal import Direction, Goal, Kind, data_kind
 from .injection import AttackInjection, CloneInjection
-from .targets import Stratum, Targets, choose_targets
+from .targets import Stratum, Targets, choose_targets, named_targets
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,16 @@ def make_design(target: Target, config: InjectionConfig, direction: Direction, s
 
     Raises:
         NotApplicable: no eligible target, no applicable attack, or a profile longer than the catalogue.
+        InputError: a named item that the log does not have.
     """
     train = target.split.train
     kind = victim_kind(target)
     profile = mean_profile(train) if config.profile is None else config.profile
     _check(train, kind, profile)
-    targets = choose_targets(train, target.split.history, config.per_stratum, seed, config.strata)
+    if config.items:
+        targets = named_targets(train, config.items)
+    else:
+        targets = choose_targets(train, target.split.history, config.per_stratum, seed, config.strata)
     if not targets.items:
         raise NotApplicable(f"no item of the strata {', '.join(config.strata)} has enough events and users who lack it")
     runs = {

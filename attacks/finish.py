@@ -49,7 +49,7 @@ def finish(draft: Draft, goal: Goal, forced: Int32, public: Public, rng: np.rand
     if public.rhythm is not None:
         time = public.rhythm.sample(goal.accounts, goal.profile, time_rng).ravel()
     account = np.repeat(np.arange(goal.accounts, dtype=np.int32), goal.profile)
-    profiles = Profiles(goal.accounts, account, profile.ravel(), value, time)
+    profiles = Profiles(goal.accounts, account, profile.ravel(), value, time, draft.features)
     check(profiles, goal, public)
     return profiles
 
@@ -101,6 +101,8 @@ def _check_draft(draft: Draft, goal: Goal, n_items: int) -> None:
             raise AttackError(f"a draft's {name} have shape {array.shape}, its items {items.shape}")
         if array is not None and not np.isfinite(array[items >= 0]).all():
             raise AttackError(f"a draft's {name} are not finite")
+    if draft.features is not None and len(draft.features) != goal.accounts:
+        raise AttackError(f"a draft has features of {len(draft.features)} accounts, the goal {goal.accounts}")
     slots = draft.slots
     if slots is not None:
         rows, width = slots.shape if slots.ndim == 2 else (0, 0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..datasets.errors import InputError, RecauditError
@@ -97,6 +98,7 @@ class Draft:
         ordered: `items` is a sequence whose order matters; else the order is drawn at random.
         slots: int64 [A, s], the places of the target events in a sequence, ascending, s from 1 to P; None for
             the goal's placement.
+        features: side features of the accounts, A rows with columns of the log's users; None for none.
     """
 
     items: Int32
@@ -104,6 +106,7 @@ class Draft:
     scores: NDArray[np.floating] | None = None
     ordered: bool = False
     slots: Int64 | None = None
+    features: pd.DataFrame | None = None
 
 
 def data_kind(log: InteractionLog, *, sequential: bool = False) -> Kind:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
+from ..datasets.errors import InputError
 from ..datasets.log import Int64, InteractionLog
 from ..datasets.seeding import rng
 from ..recommenders.consumed import consumed
@@ -47,6 +49,27 @@ def strata(log: InteractionLog) -> dict[Stratum, Int64]:
     first, second = (int(np.floor(len(order) * share + 0.5)) for share in (HEAD, MIDDLE))
     cold = order[second:]
     return {"head": order[:first], "middle": order[first:second], "cold": cold[counts[cold] >= COLD_EVENTS]}
+
+
+def named_targets(train: InteractionLog, ids: Sequence[str]) -> Targets:
+    """These items, by stratum; items with a single event or none count as cold.
+
+    Raises:
+        InputError: an id that the log does not have.
+    """
+    known = {name: item for item, name in enumerate(train.item_ids.tolist())}
+    for name in ids:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"target item {name!r}: no event of the training part has this id{hint}")
+    places = [known[name] for name in ids]
+    groups = {stratum: set(members.tolist()) for stratum, members in strata(train).items()}
+    order: dict[int, Stratum] = {
+        item: next((stratum for stratum in STRATA if item in groups[stratum]), "cold") for item in places
+    }
+    chosen = sorted(order, key=lambda item: STRATA.index(order[item]))
+    return Targets(tuple(chosen), tuple(order[item] for item in chosen))
 
 
 def choose_targets(
