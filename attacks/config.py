@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from ..audit.probe import ProbeConfig
 from ..datasets.errors import InputError
 from .budget import accounts_of
-from .catalogue import build
+from .catalogue import build, names
 from .goal import Placement
 from .targets import STRATA, Stratum
 
@@ -18,7 +18,8 @@ class InjectionConfig(ProbeConfig):
     """Settings of the checks "promotion" and "demotion"."""
 
     attacks: tuple[str, ...] = ("bandwagon", "clone-and-push", "segment")
-    """Names from `recaudit list attacks`; those that coincide on the data at hand run once."""
+    """Names from `recaudit list attacks`, or `all`; those that coincide on the data at hand run once, those that do not
+    fit the model are reported as not run."""
     sizes: tuple[str, ...] = ("1%",)
     """Fake accounts: shares of the genuine users ("1%") or numbers ("50")."""
     per_stratum: int = Field(default=5, ge=1)
@@ -41,6 +42,11 @@ class InjectionConfig(ProbeConfig):
     """Where the target stands in the profiles against sequential models."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of single attacks, by name."""
+
+    @field_validator("attacks", mode="before")
+    @classmethod
+    def _all(cls, attacks: Any) -> Any:
+        return names() if attacks == "all" else attacks
 
     @field_validator("attacks")
     @classmethod

@@ -12,7 +12,7 @@ from ..datasets.log import InteractionLog
 from ..datasets.seeding import derive
 from ..recommenders.target import Target
 from .budget import accounts_of, mean_profile
-from .catalogue import attack_class, distinct
+from .catalogue import attack_class, build, distinct
 from .config import InjectionConfig
 from .goal import Direction, Goal, Kind, data_kind
 from .injection import AttackInjection, CloneInjection
@@ -44,6 +44,7 @@ class Design:
         trials: by attack and size.
         aliases: by attack, the asked-for names it stands for.
         inapplicable: asked-for attacks that do not exist on such data.
+        queries: by attack, how many lists each craft asks the victim for.
     """
 
     targets: Targets
@@ -55,6 +56,7 @@ class Design:
     trials: Mapping[tuple[str, str], tuple[Trial, ...]]
     aliases: Mapping[str, tuple[str, ...]]
     inapplicable: tuple[str, ...]
+    queries: Mapping[str, int]
 
     def cells(self) -> list[Cell]:
         """Controls first."""
@@ -142,7 +144,11 @@ def make_design(target: Target, config: InjectionConfig, direction: Direction, s
         for turn in range(config.seeds_per_target)
     ]
     trials = {(name, size): tuple(trial(name, size, *pair) for pair in pairs) for name in runs for size in config.sizes}
-    return Design(targets, kind, profile, train.n_users, controls, clones, trials, runs, inapplicable)
+    queries = {
+        name: build(name, config.settings.get(name)).queries(Goal(targets.items[:1], 1, profile, kind, direction))
+        for name in runs
+    }
+    return Design(targets, kind, profile, train.n_users, controls, clones, trials, runs, inapplicable, queries)
 
 
 def _check(train: InteractionLog, kind: Kind, profile: int) -> None:

@@ -62,6 +62,8 @@ class _InjectionProbe(Probe):
         details |= {
             "utility_change": _mean(reader.changes(f"ndcg@{k}", watched=False)),
             "exposure_change": _mean(reader.changes("exposure/gini", watched=False)),
+            # of predicted ratings where the model predicts any, else in deviations of a user's scores
+            "prediction_shift": _mean(reader.changes("score" if design.kind == "rating" else "standard_score")),
         }
         hits = f"hr@{k}"
         # where nobody is shown the item, there is nothing to lose
@@ -110,6 +112,7 @@ class _InjectionProbe(Probe):
             "attack": attack, "size": size, "size_share": goal["accounts"] / design.genuine,
             "accounts": goal["accounts"], "profile": design.profile,
             "kind": design.kind, "knowledge": self.config.knowledge, "direction": self.direction,
+            "queries": design.queries[attack],
         }  # fmt: skip
         if design.kind == "sequence":
             own = attack_class(attack).own_places

@@ -19,6 +19,7 @@ from ..recommenders.target import Target
 from .cell import Cell
 from .evidence import CellResult
 from .probe import SideMeasure
+from .standing import standing
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     for measure in protocol.measures:
         values.update(measure.values(ranking.slate, split.train.n_items))
     values.update(_watched_values(ranking, split.train, cell.watch, protocol.cutoffs))
+    values.update(standing(model, history, cell.watch))
     values.update(injected.observed)
     arrays: dict[str, NDArray[Any]] = {}
     if cell.kind != "refit":  # refits are many and judged by their units, so their lists are not kept

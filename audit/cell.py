@@ -13,7 +13,7 @@ from ..datasets.log import InteractionLog, Profiles
 from ..recommenders.base import Recipe, Recommender
 from ..recommenders.target import Target
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raise when the meaning of any measured value changes: cached cells of older protocols are not reused."""
 
 
@@ -81,6 +81,7 @@ class Cell:
         subject = target.fingerprint if self.kind == "model" else f"{recipe} {target.fingerprint}" if asks else recipe
         split = target.split
         data = [part.fingerprint for part in (split.train, split.valid, split.test)]
+        data.append(split.train.features_fingerprint)  # some models read them
         content = [PROTOCOL, self.kind, self.seed, self.params, subject, data, measured]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]

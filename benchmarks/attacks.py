@@ -112,7 +112,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
             }  # fmt: skip
             for side in ("control", "clones", "attacked"):
                 values = results[getattr(trial, side)].values
-                for name in ("hr@20", "log2_rank"):
+                for name in ("hr@20", "log2_rank", "standard_score"):
                     row[f"{side}_{name}"] = values.get(f"target/{item}/{name}")
                 row[f"{side}_ndcg@20"] = values["ndcg@20"]
             own = results[trial.attacked].values

@@ -109,6 +109,14 @@ class InteractionLog:
         return digest.hexdigest()
 
     @cached_property
+    def features_fingerprint(self) -> str:
+        """SHA-256 (hex) over the side features of users and items, as text."""
+        digest = hashlib.sha256()
+        for frame in (self.users, self.items):
+            digest.update(b"none\x1e" if frame is None else frame.to_csv(index=False).encode() + b"\x1e")
+        return digest.hexdigest()
+
+    @cached_property
     def item_counts(self) -> Int64:
         """Events per item, int64 [I]: the popularity."""
         return np.bincount(self.item, minlength=self.n_items)

@@ -51,7 +51,9 @@ class Copies:
     def observe(self, log: InteractionLog, profiles: Profiles) -> dict[str, float | None]:
         return {}
 
-    def profiles(self, log: InteractionLog) -> Profiles:
+    asks = False
+
+    def profiles(self, log: InteractionLog, model: object = None) -> Profiles:
         if not self.accounts:
             return Profiles.empty()
         own = np.append(log.item[log.user == 0], np.int32(self.item))

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from recaudit.attacks.catalogue import names
 from recaudit.attacks.config import InjectionConfig
 from recaudit.attacks.design import victim_kind
 from recaudit.attacks.experiment import DemotionProbe, PromotionProbe
+from recaudit.attacks.goal import Goal
+from recaudit.attacks.injection import AttackInjection
 from recaudit.audit.bench import Protocol
 from recaudit.audit.cell import Cell
 from recaudit.audit.engine import CellResults, make_plan, run_plan
 from recaudit.audit.evidence import CellResult, Evidence
 from recaudit.audit.probe import NotApplicable, Probe
 from recaudit.audit.store import Store
+from recaudit.datasets.errors import InputError
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.split import Split, leave_last_out
 from recaudit.datasets.synthetic import generate
@@ -121,6 +127,26 @@ def test_attacks_that_coincide_run_once_and_those_that_do_not_apply_are_named() 
     assert missing is not None and "implicit" in missing
     with pytest.raises(NotApplicable, match="reverse-bandwagon"):
         promotion(attacks=("reverse-bandwagon",)).cells(EASE)
+
+
+def test_named_items_and_all_attacks() -> None:
+    item = str(SPLIT.train.item_ids[SPLIT.train.item[0]])
+    design = promotion(attacks="all", items=(item,), control_seeds=1).design(EASE)
+    assert [str(SPLIT.train.item_ids[found]) for found in design.targets.items] == [item]
+    asked = {name for names in design.aliases.values() for name in names}
+    assert asked | set(design.inapplicable) == set(names())
+    assert {("revadv", "1%"), ("clear", "1%")} <= set(design.trials) and "extracted-sequences" in design.inapplicable
+    with pytest.raises(InputError, match="'no such item'"):
+        promotion(items=("no such item",)).design(EASE)
+
+
+def test_an_attacker_who_asks_the_checkpoint_makes_the_cell_depend_on_its_weights() -> None:
+    goal = Goal((1,), 2, 6, "sequence")
+    other = replace(EASE, fingerprint="of other weights")
+    for attack, asks in (("extracted-sequences", True), ("gradient-sequences", False)):
+        cell = Cell("refit", "x", injection=AttackInjection(attack, goal, 0))
+        assert cell.injection is not None and cell.injection.asks == asks
+        assert (cell.key(EASE, {}) != cell.key(other, {})) == asks
 
 
 def test_the_arithmetic_by_hand() -> None:
@@ -306,3 +332,13 @@ def test_accounts_are_observed_beside_their_effect(tmp_path: Path) -> None:
     assert seen.estimate == max(v for k, v in seen.details["stealth"].items() if k.endswith("/auc") and v is not None)
     assert seen.baseline["clones"] == seen.details["stealth_of_clones"][name]
     assert len(seen.units) == 2 and all(0 <= unit.value <= 1 for unit in seen.units)
+
+
+def test_cells_of_other_side_features_are_other_cells() -> None:
+    cell = Cell("refit", "x")
+    keys = set()
+    for genre in ("drama", "comedy", None):
+        items = None if genre is None else pd.DataFrame({"genre": [genre] * SPLIT.train.n_items})
+        train = replace(SPLIT.train, items=items)
+        keys.add(cell.key(replace(EASE, split=replace(SPLIT, train=train)), {}))
+    assert len(keys) == 3

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from recaudit.attacks.targets import choose_targets, strata
+from recaudit.attacks.targets import choose_targets, named_targets, strata
+from recaudit.datasets.errors import InputError
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.synthetic import generate
 
@@ -55,3 +57,12 @@ def test_items_nearly_everyone_has_are_no_targets() -> None:
 def test_a_poor_log_gives_what_it_has() -> None:
     assert choose_targets(LOG.take(np.zeros(len(LOG), bool)), LOG, 5, 0).items == ()
     assert len(choose_targets(LOG, LOG, 1000, 0).items) == sum(len(members) for members in strata(LOG).values())
+
+
+def test_named_items_are_taken_as_they_are() -> None:
+    members = strata(LOG)
+    wanted = [int(members["cold"][0]), int(members["head"][0])]
+    found = named_targets(LOG, [str(LOG.item_ids[item]) for item in wanted])
+    assert found.items == (wanted[1], wanted[0]) and found.strata == ("head", "cold")
+    with pytest.raises(InputError, match="'nobody'"):
+        named_targets(LOG, ["nobody"])
