@@ -16,7 +16,7 @@ from recaudit.attacks.similarity import cosine
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.seeding import rng
 
-from .conformance import TARGET, examine, examine_declaration, examine_profiles, log_for, run
+from .conformance import TARGET, examine_profiles, log_for, run
 
 GOAL = Goal((TARGET,), accounts=7, profile=9, kind="rating")
 
@@ -45,12 +45,6 @@ def rated(config: AUSHConfig, log: InteractionLog, goal: Goal) -> dict[int, list
     assert profiles.value is not None
     chosen = select(log, goal, config.head, config.selected)
     return {int(item): profiles.value[profiles.item == item].tolist() for item in chosen}
-
-
-def test_conformance() -> None:
-    examine(AUSH, "rating", "push")
-    examine_declaration(AUSH)
-    assert not AUSH.applies("implicit", "push") and not AUSH.applies("rating", "nuke")
 
 
 def test_a_profile_is_target_selected_items_and_the_real_ratings_of_one_user() -> None:

@@ -24,7 +24,7 @@ from recaudit.datasets.seeding import rng
 from recaudit.datasets.synthetic import generate
 from recaudit.recommenders.sampling import Positives
 
-from .conformance import examine, examine_declaration, examine_profiles, log_for, run
+from .conformance import examine_profiles, log_for, run
 
 FAMILIES = get_args(Family)
 
@@ -63,12 +63,6 @@ def own_standing(attack: Attack, family: Family, goal: Goal) -> float:
 def overlap(items: np.ndarray[Any, Any]) -> float:
     """Mean share of a profile that another one repeats, which is the cosine of 0/1 profiles of one length."""
     return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in combinations(items.tolist(), 2)]))
-
-
-def test_conformance() -> None:
-    examine(CLeaR, "implicit", "push")
-    examine_declaration(CLeaR)
-    assert not CLeaR.applies("rating", "push") and not CLeaR.applies("implicit", "nuke")
 
 
 def test_leading_part_by_hand() -> None:

@@ -17,7 +17,7 @@ from recaudit.attacks.surrogate.twin import Twin
 from recaudit.datasets.seeding import rng
 from recaudit.datasets.synthetic import generate
 
-from .conformance import examine, examine_declaration, examine_profiles, log_for, run
+from .conformance import examine_profiles, log_for, run
 from .test_clear import cold, learnt, medium, overlap, own_standing
 
 
@@ -26,12 +26,6 @@ def model() -> tuple[Twin, Audience]:
     goal = Goal((cold(medium()),), 2, 20)
     start = np.full((2, 1), goal.targets[0], np.int32)
     return learnt("mf").refitted(start, 2, rng(7)), Audience.of(medium(), goal)
-
-
-def test_conformance() -> None:
-    examine(DLAttack, "implicit", "push")
-    examine_declaration(DLAttack)
-    assert not DLAttack.applies("sequence", "push") and not DLAttack.applies("implicit", "nuke")
 
 
 def test_the_loss_is_the_stated_one() -> None:

@@ -31,7 +31,7 @@ from recaudit.recommenders.base import Model
 from recaudit.recommenders.catalogue import fit
 from recaudit.recommenders.ranking import rank
 
-from .conformance import Circle, columns, examine, examine_declaration, log_for
+from .conformance import Circle, columns, log_for
 from .sequence_tools import VICTIM, clean_rank, cold_item, medium_log
 from .sequence_tools import _rank as mean_rank
 
@@ -41,11 +41,6 @@ def victim() -> tuple[InteractionLog, Model]:
     """A SASRec fitted to the embedded data."""
     log = load_demo().log
     return log, fit(VICTIM, log, 0)
-
-
-def test_it_passes_the_examination() -> None:
-    examine(ExtractedSequences, "sequence", "push")
-    examine_declaration(ExtractedSequences)
 
 
 def test_a_student_agrees_with_a_real_victim_far_above_chance() -> None:

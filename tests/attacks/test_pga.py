@@ -26,7 +26,7 @@ from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.seeding import rng
 from recaudit.datasets.synthetic import generate
 
-from .conformance import examine, examine_declaration, examine_profiles, log_for, run
+from .conformance import examine_profiles, log_for, run
 
 
 @cache
@@ -38,13 +38,6 @@ def medium(kind: Kind) -> InteractionLog:
 def cold(log: InteractionLog) -> int:
     """An item with few events."""
     return int(np.argsort(log.item_counts, kind="stable")[4])
-
-
-def test_conformance() -> None:
-    for kind in sorted(PGA.kinds):
-        examine(PGA, kind, "push")
-    examine_declaration(PGA)
-    assert not PGA.applies("sequence", "push") and not PGA.applies("rating", "nuke")
 
 
 def test_a_half_step_has_the_derivative_of_the_optimality_conditions() -> None:

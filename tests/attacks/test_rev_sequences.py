@@ -26,13 +26,8 @@ from recaudit.attacks.surrogate.sequence_attack import usable_fillers
 from recaudit.datasets.seeding import rng
 from recaudit.datasets.synthetic import generate
 
-from .conformance import examine, examine_declaration, log_for, run
+from .conformance import log_for, run
 from .sequence_tools import cold_item, learnt, medium_log, random_sasrec
-
-
-def test_it_passes_the_examination() -> None:
-    examine(RevSequences, "sequence", "push")
-    examine_declaration(RevSequences)
 
 
 def tiny(profile: int, max_length: int, placement: str = "every-second") -> tuple[Unroll, Step, Users]:

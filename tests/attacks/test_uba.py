@@ -25,7 +25,7 @@ from recaudit.datasets.errors import InputError
 from recaudit.datasets.log import InteractionLog, Profiles
 from recaudit.datasets.seeding import rng
 
-from .conformance import TARGET, examine, examine_declaration, examine_profiles, log_for, run
+from .conformance import TARGET, examine_profiles, log_for, run
 
 GOAL = Goal((TARGET,), 7, 9, "implicit")
 
@@ -34,13 +34,6 @@ def planned(config: UBAConfig, log: InteractionLog, goal: Goal):  # type: ignore
     """Plan and accounts."""
     attack = UBA(config)
     return attack.plan(Knowledge.of(log, attack.needs(goal)), goal, rng(0))
-
-
-def test_conformance() -> None:
-    for kind in sorted(UBA.kinds):
-        examine(UBA, kind, "push")
-    examine_declaration(UBA)
-    assert not UBA.applies("sequence", "push") and not UBA.applies("implicit", "nuke")
 
 
 def test_allocation_by_hand() -> None:
