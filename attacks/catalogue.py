@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..datasets.errors import InputError, unknown_name
+from .aush import AUSH
 from .average import Average
 from .bandwagon import Bandwagon
-from .aush import AUSH
 from .base import Attack
 from .clear import CLeaR
 from .clone import CloneAndPush
@@ -23,6 +23,7 @@ from .extraction import ExtractedSequences
 from .goal import Kind
 from .gradient_sequences import GradientSequences
 from .legup import LegUP
+from .legup_features import FeatureLegUP
 from .love_hate import LoveHate
 from .pga import PGA
 from .popular import Popular
@@ -46,6 +47,7 @@ ATTACKS: Mapping[str, type[Attack]] = {
     "clone-and-push": CloneAndPush,
     "aush": AUSH,
     "leg-up": LegUP,
+    "leg-up-features": FeatureLegUP,
     "pga": PGA,
     "revadv": RevAdv,
     "dl-attack": DLAttack,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
@@ -27,7 +28,7 @@ def finish(draft: Draft, goal: Goal, forced: Int32, public: Public, rng: np.rand
         AttackError: the draft has the wrong shape or items that do not exist.
     """
     _check_draft(draft, goal, public.n_items)
-    place_rng, fill_rng, time_rng = rng.spawn(3)
+    place_rng, fill_rng, time_rng, form_rng = rng.spawn(4)
     slots = target_slots(goal, place_rng) if draft.slots is None else draft.slots
     n_fillers = goal.profile - slots.shape[1]
     items, ratings = _choose(draft, goal, forced, n_fillers, place_rng)
@@ -49,7 +50,8 @@ def finish(draft: Draft, goal: Goal, forced: Int32, public: Public, rng: np.rand
     if public.rhythm is not None:
         time = public.rhythm.sample(goal.accounts, goal.profile, time_rng).ravel()
     account = np.repeat(np.arange(goal.accounts, dtype=np.int32), goal.profile)
-    profiles = Profiles(goal.accounts, account, profile.ravel(), value, time, draft.features)
+    features = _form(goal.accounts, public, form_rng) if draft.features is None else draft.features
+    profiles = Profiles(goal.accounts, account, profile.ravel(), value, time, features)
     check(profiles, goal, public)
     return profiles
 
@@ -181,6 +183,15 @@ def _fill(items: Int32, goal: Goal, forced: Int32, n_items: int, rng: np.random.
     rows, columns = np.nonzero(need)
     filled[short[rows], columns] = drawn[rows, rank[rows, columns]]
     return filled
+
+
+def _form(accounts: int, public: Public, rng: np.random.Generator) -> pd.DataFrame | None:
+    """Side features of accounts whose attack has no opinion: every field of the sign-up form ticked at random.
+
+    Accounts without any would be odd in themselves, and would be compared for that.
+    """
+    fields = {name: rng.choice(values, accounts) for name, values in public.form.items() if len(values)}
+    return pd.DataFrame(fields) if fields else None
 
 
 def _opinions(ratings: NDArray[np.float64], default: float) -> NDArray[np.float64]:

@@ -121,6 +121,7 @@ class CloneInjection:
             log.item[event],
             None if log.value is None else log.value[event],
             None if log.time is None else log.time[event],
+            None if log.users is None else log.users.iloc[users].reset_index(drop=True),
         )
 
     def observe(self, log: InteractionLog, profiles: Profiles) -> dict[str, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
 
@@ -50,12 +50,14 @@ class Public:
         mean_profile: events per user with events, rounded half up, at least 1.
         scale: the ratings in use, None if the log has none.
         rhythm: when users act, None if the log has no times.
+        form: the values that users have in each column of their side features, as a sign-up form offers them.
     """
 
     n_items: int
     mean_profile: int
     scale: RatingScale | None
     rhythm: Rhythm | None
+    form: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Knowledge:
             raise DataError("the training log has no events: there is nothing an attacker could learn from")
         visible, users = _sample(log, share, seed)
         makers: dict[str, Callable[[], Any]] = {
-            "catalogue": lambda: _public(visible),
+            "catalogue": lambda: _public(visible, None if log.users is None else log.users.iloc[users]),
             "global_ratings": lambda: _global(visible),
             "popularity": lambda: _sealed(visible.item_counts.copy()),
             "item_means": lambda: _per_item(visible),
@@ -241,10 +243,11 @@ def _sealed(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def _public(log: InteractionLog) -> Public:
+def _public(log: InteractionLog, users: pd.DataFrame | None) -> Public:
     mean = int(np.floor(len(log) / np.count_nonzero(log.user_counts) + 0.5))
     scale = None if log.value is None else RatingScale.of(log.value)
-    return Public(log.n_items, max(mean, 1), scale, Rhythm.of(log))
+    form = {} if users is None else {str(name): np.asarray(users[name].dropna().unique()) for name in users.columns}
+    return Public(log.n_items, max(mean, 1), scale, Rhythm.of(log), form)
 
 
 def _global(log: InteractionLog) -> GlobalRatings | None:

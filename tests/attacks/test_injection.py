@@ -7,6 +7,7 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recaudit.attacks.base import Goal
@@ -102,3 +103,19 @@ def test_cloned_users_include_holders_of_targets() -> None:
     lengths = np.sort(np.bincount(profiles.account, minlength=LOG.n_users))
     others = LOG.take(LOG.item != popular)
     assert lengths.tolist() == np.sort(others.user_counts).tolist(), "every user once, less the target"
+
+
+def test_accounts_have_side_features_where_users_have_some() -> None:
+    ages = np.where(np.arange(LOG.n_users) % 3 == 0, np.nan, np.arange(LOG.n_users) % 40)
+    users = pd.DataFrame({"age": ages, "job": [f"job {n % 5}" for n in range(LOG.n_users)]})
+    log = replace(LOG, users=users)
+    profiles = craft_only(log, "random", [3], 30, 8, 1)
+    assert profiles.features is not None and len(profiles.features) == 30
+    assert set(profiles.features["age"]) <= set(ages[~np.isnan(ages)]) and profiles.features["age"].nunique() > 5
+    assert set(profiles.features["job"]) <= set(users["job"])
+    assert craft_only(LOG, "random", [3], 30, 8, 1).item.tolist() == profiles.item.tolist(), "the rest stays"
+    clones = CloneInjection(9, 10, (), False, 0).profiles(log)
+    genuine = {tuple(row) for row in users.fillna(-1).itertuples(index=False)}
+    assert clones.features is not None
+    assert {tuple(row) for row in clones.features.fillna(-1).itertuples(index=False)} <= genuine
+    assert log.with_accounts(clones).users is not None

@@ -32,10 +32,10 @@ def test_window_backward_by_hand() -> None:
     x = torch.tensor([-2.0, -0.5, -0.4, 0.0, 0.4, 0.5, 2.0], requires_grad=True)
     found = step(x, 0.5)
     assert found.tolist() == [0, 0, 0, 1, 1, 1, 1]
-    found.sum().backward()
+    found.sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None and x.grad.tolist() == [0, 0, 1, 1, 1, 0, 0]
     wide = torch.tensor([0.9, 1.1], requires_grad=True)
-    step(wide, 1.0).sum().backward()
+    step(wide, 1.0).sum().backward()  # type: ignore[no-untyped-call]
     assert wide.grad is not None and wide.grad.tolist() == [0.5, 0]
 
 
