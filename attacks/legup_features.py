@@ -20,6 +20,7 @@ from .finish import finish
 from .goal import Direction, Kind
 from .knowledge import KnowledgeError
 from .legup_features_nets import Critic, RatingVAE, steepness
+from .legup_parts import lifted
 from .similarity import cosine
 from .surrogate.audience import Audience
 from .surrogate.base import Accounts
@@ -99,7 +100,7 @@ class FeatureLegUP(Attack):
             with one_thread():
                 training = _Training(self.config, knowledge, goal, templates, table, claimed, by_nets, by_data)
                 training.pretrain()
-                drafted = training.attack(by_step)
+                drafted = training.lowered(training.attack(by_step))
         return replace(draft_of(drafted, goal), features=claimed)
 
 
@@ -180,13 +181,14 @@ class _Training:
         by_nets: np.random.Generator,
         by_data: np.random.Generator,
     ) -> None:
-        self.config, self.goal, self.log, self.rng = config, goal, knowledge.log, by_data
+        self.config, self.goal, self.rng = config, goal, by_data
+        self.log, scale, self.lift = lifted(knowledge.log, knowledge.scale)
         self.real = mean_ratings(self.log)
         self.users = np.flatnonzero(np.diff(self.real.indptr))
         self.known, self.claimed = _encoded(table, claimed, self.log.n_users, goal.accounts)
-        grid = torch.from_numpy(knowledge.scale.grid.copy())
+        grid = torch.from_numpy(scale.grid.copy())
         self.top = float(grid.abs().max())
-        self.templates = templates
+        self.templates = replace(templates, rating=templates.rating + self.lift * templates.present)
         self.fillers = templates.present.clone()
         self.fillers[:, list(goal.targets)] = 0.0
         by_vae, by_critic, self.noise = by_nets.spawn(3)
@@ -255,6 +257,10 @@ class _Training:
             if config.keep_best and not progress:
                 break
         return best if config.keep_best else self.written()
+
+    def lowered(self, accounts: Accounts) -> Accounts:
+        """Accounts with their ratings back on the log's own scale."""
+        return replace(accounts, rating=accounts.rating - self.lift * accounts.present)
 
     def written(self) -> Accounts:
         """The accounts as they are now, by the mean code, targets included, detached."""

@@ -135,7 +135,7 @@ def test_a_scale_that_begins_at_zero_keeps_its_zeros() -> None:
     zero = InteractionLog(
         log.user, log.item, log.user_ids, log.item_ids, log.value - log.value.min(), log.time, log.users, log.items
     )
-    for attack in ("leg-up", "aush"):
+    for attack in ("leg-up", "leg-up-features", "aush"):
         settings = QUICK if attack == "leg-up" else None
         usual, moved = (run(build(attack, settings), each, GOAL) for each in (log, zero))
         assert usual.value is not None and moved.value is not None
