@@ -15,9 +15,9 @@ from ..recommenders.trainer import one_thread
 from .base import Attack, AttackConfig, Draft, Goal, Knowledge
 from .clone import choose_users, clones_of
 from .draws import head
+from .generators.nets import Discriminator, initialise
+from .generators.parts import Genuine, lifted
 from .goal import Direction, Kind
-from .legup_nets import Discriminator, initialise
-from .legup_parts import Genuine, lifted
 from .scale import RatingScale
 from .similarity import cosine, ranked
 

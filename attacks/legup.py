@@ -13,9 +13,9 @@ from ..datasets.log import InteractionLog
 from ..recommenders.trainer import one_thread
 from .base import Attack, AttackConfig, Draft, Goal, Knowledge
 from .clone import CloneAndPush
+from .generators.nets import Discriminator, Generator
+from .generators.parts import Genuine, Writer, lifted
 from .goal import Direction, Kind
-from .legup_nets import Discriminator, Generator
-from .legup_parts import Genuine, Writer, lifted
 from .surrogate.audience import Audience
 from .surrogate.base import Accounts, Surrogate
 from .surrogate.descent import block, draft_of, promotion_loss

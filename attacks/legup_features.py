@@ -17,10 +17,10 @@ from ..recommenders.trainer import one_thread
 from .base import Attack, AttackConfig, Draft, Goal, Knowledge
 from .clone import choose_users, clones_of
 from .finish import finish
+from .generators.conditional import Critic, RatingVAE, steepness
+from .generators.parts import lifted
 from .goal import Direction, Kind
 from .knowledge import KnowledgeError
-from .legup_features_nets import Critic, RatingVAE, steepness
-from .legup_parts import lifted
 from .similarity import cosine
 from .surrogate.audience import Audience
 from .surrogate.base import Accounts

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..datasets.log import InteractionLog
-from .legup_nets import Generator
-from .scale import RatingScale
-from .surrogate.base import Accounts
-from .surrogate.wmf import mean_ratings
+from ...datasets.log import InteractionLog
+from ..scale import RatingScale
+from ..surrogate.base import Accounts
+from ..surrogate.wmf import mean_ratings
+from .nets import Generator
 
 
 def lifted(log: InteractionLog, scale: RatingScale) -> tuple[InteractionLog, RatingScale, float]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .legup_nets import Discretiser
+from .nets import Discretiser
 
 _HIDDEN, _LATENT, _CONDITION = 256, 64, 64
 _CRITIC = (128, 64)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from recaudit.attacks.legup_features_nets import Critic, Film, RatingVAE, divergence, steepness
-from recaudit.attacks.legup_nets import Discretiser, step
+from recaudit.attacks.generators.conditional import Critic, Film, RatingVAE, divergence, steepness
+from recaudit.attacks.generators.nets import Discretiser, step
 from recaudit.datasets.seeding import rng, torch_rng
 from recaudit.recommenders.trainer import one_thread
 

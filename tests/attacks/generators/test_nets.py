@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recaudit.attacks.legup_nets import Discretiser, Generator, step
+from recaudit.attacks.generators.nets import Discretiser, Generator, step
 
 GRID = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
 
