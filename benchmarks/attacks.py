@@ -45,7 +45,7 @@ DATA: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "embedded": ("", "leave-last-out", "leave-last-out", ()),
 }
 SEQUENTIAL = ("sasrec", "gru4rec")
-KEYS = ["data", "model", "attack", "size"]
+KEYS = ["data", "model", "size", "knowledge", "attack"]
 
 
 def main() -> None:
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--model", default="lightgcn")
     parser.add_argument("--sizes", default="1%,5%", help="attack sizes, with commas between")
     parser.add_argument("--attacks", default="", help="names, with commas between; all that apply if not given")
+    parser.add_argument("--knowledge", type=float, default=1.0, help="share of the users whose profiles are seen")
     parser.add_argument("--jobs", type=int, default=None, help="cells at a time; a core each if not given")
     parser.add_argument("--recipe", default="", help="fields of the victim's recipe, name=value with commas between")
     parser.add_argument("--rows", type=Path, default=Path(__file__).parent / "results" / "attacks.csv")
@@ -92,7 +93,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
     names = tuple(name for name in names if attack_class(name).applies(kind, "push"))
     settings = InjectionConfig(
         attacks=names, sizes=tuple(options.sizes.split(",")), strata=("cold",), items=items,
-        per_stratum=5, seeds_per_target=3, control_seeds=3,
+        per_stratum=5, seeds_per_target=3, control_seeds=3, knowledge=options.knowledge,
     )  # fmt: skip
     probe, protocol, store = PromotionProbe(settings, 0), Protocol((20,)), Store(work / "cells")
     plan = make_plan(target, [probe], protocol, store)
@@ -107,8 +108,9 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
                 continue
             item = str(target.split.train.item_ids[trial.item])
             row: dict[str, Any] = {
-                "data": options.data, "model": options.model, "attack": attack, "size": size, "item": item,
-                "seed": trial.attacked.seed, "craft_cpu_s": results[trial.attacked].craft_seconds,
+                "data": options.data, "model": options.model, "size": size, "knowledge": options.knowledge,
+                "attack": attack, "item": item, "seed": trial.attacked.seed,
+                "craft_cpu_s": results[trial.attacked].craft_seconds,
             }  # fmt: skip
             for side in ("control", "clones", "attacked"):
                 values = results[getattr(trial, side)].values
@@ -127,6 +129,9 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
 def tables(rows: pd.DataFrame) -> None:
     """One table for each victim and size, strongest first."""
     for (data, model, size), part in rows.groupby(["data", "model", "size"], sort=True):
+        part = part[part.knowledge == 1]
+        if part.empty:
+            continue
         clean = part.drop_duplicates(["item", "seed"])
         print(
             f"\n### {data}, {model}, {size}\n\nClean: HR@20 {clean['control_hr@20'].mean():.4f}, "
@@ -148,6 +153,22 @@ def tables(rows: pd.DataFrame) -> None:
             )
             lines.append((shift.mean(), text))
         print("\n".join(text for _, text in sorted(lines, reverse=True)))
+    curves(rows)
+
+
+def curves(rows: pd.DataFrame) -> None:
+    """Attacks that were run with several shares of the log in sight."""
+    known = rows.groupby(["data", "model", "size", "attack"]).knowledge.transform("nunique")
+    if not (known > 1).any():
+        return
+    print(
+        "\n### Less of the log in sight\n\n| data | model | size | attack | share seen | log2 rank shift | HR@20 gain |"
+    )
+    print("|---|---|---|---|---:|---|---|")
+    for key, own in rows[known > 1].groupby(["data", "model", "size", "attack", "knowledge"]):
+        shift = _shift(own)
+        gain = (own["attacked_hr@20"] - own["control_hr@20"]).set_axis(shift.index)
+        print(f"| {' | '.join(map(str, key))} | {_text(shift)} | {_text(gain, 4)} |")
 
 
 def _shift(rows: pd.DataFrame) -> pd.Series:
