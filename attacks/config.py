@@ -17,7 +17,7 @@ from .targets import STRATA, Stratum
 class InjectionConfig(ProbeConfig):
     """Settings of the checks "promotion" and "demotion"."""
 
-    attacks: tuple[str, ...] = ("bandwagon", "pga", "dual-promotion")
+    attacks: tuple[str, ...] = ("popular", "pga", "dual-promotion")
     """Names from `recaudit list attacks`, or `all`; those that coincide on the data at hand run once, those that do not
     fit the model are reported as not run."""
     sizes: tuple[str, ...] = ("1%",)
