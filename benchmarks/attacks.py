@@ -119,7 +119,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
                 row[f"{side}_ndcg@20"] = values["ndcg@20"]
             own = results[trial.attacked].values
             aucs = [value for name, value in own.items() if name.endswith("/auc") and value is not None]
-            rows.append(row | {"auc": max(aucs, default=None), "nearest": own.get("stealth/nearest_genuine")})
+            rows.append(row | {"auc": max(aucs, default=None)})
     found = pd.DataFrame(rows)
     numbers = found.select_dtypes("number").columns.difference(["seed"])
     found[numbers] = found[numbers].round(5)
