@@ -54,6 +54,27 @@ def clones_of(log: InteractionLog, users: Int64, without: tuple[int, ...]) -> Cl
     return Clones(account[keep], event[keep], place[keep])
 
 
+def copied(log: InteractionLog, goal: Goal, users: Int64, rng: np.random.Generator) -> Draft:
+    """All events of these users but the targets', one account each: of sequences the latest are kept first.
+
+    Without an order a random part is; `rng` draws it.
+    """
+    clones = clones_of(log, users, goal.targets)
+    width = int(clones.place.max(initial=-1)) + 1
+    cells = (clones.account, clones.place)
+    items = np.full((goal.accounts, width), -1, np.int32)
+    items[cells] = log.item[clones.event]
+    ratings = None
+    if log.value is not None:
+        ratings = np.zeros(items.shape, np.float32)
+        ratings[cells] = log.value[clones.event]
+    if goal.kind == "sequence":
+        scores = np.broadcast_to(np.arange(width, dtype=np.float64), items.shape)
+    else:
+        scores = rng.random(items.shape)
+    return Draft(items, ratings, scores, ordered=True)
+
+
 class CloneAndPush(Attack):
     """Genuine profiles with the target added: the cheapest attack that hardly any detector can see.
 
@@ -71,19 +92,5 @@ class CloneAndPush(Attack):
 
     def craft(self, knowledge: Knowledge, goal: Goal, rng: np.random.Generator) -> Draft:
         """Copy the events of one genuine user into each account."""
-        log = knowledge.log
-        users = choose_users(log, goal.targets, goal.accounts, goal.fillers, rng)
-        clones = clones_of(log, users, goal.targets)
-        width = int(clones.place.max(initial=-1)) + 1
-        cells = (clones.account, clones.place)
-        items = np.full((goal.accounts, width), -1, np.int32)
-        items[cells] = log.item[clones.event]
-        ratings = None
-        if log.value is not None:
-            ratings = np.zeros(items.shape, np.float32)
-            ratings[cells] = log.value[clones.event]
-        if goal.kind == "sequence":
-            scores = np.broadcast_to(np.arange(width, dtype=np.float64), items.shape)
-        else:
-            scores = rng.random(items.shape)
-        return Draft(items, ratings, scores, ordered=True)
+        users = choose_users(knowledge.log, goal.targets, goal.accounts, goal.fillers, rng)
+        return copied(knowledge.log, goal, users, rng)

@@ -10,7 +10,7 @@ from pydantic import Field
 from ..datasets.log import Int64
 from ..recommenders.trainer import one_thread
 from .base import Attack, Draft, Goal, Knowledge
-from .finish import target_slots
+from .finish import forced_places, target_slots
 from .goal import Direction, Kind
 from .gradient_sequences import least_expected
 from .knowledge import Grant
@@ -72,7 +72,5 @@ class ExtractedSequences(Attack):
 
         with one_thread():
             sequence = write(goal, slots, choose)
-        forced = np.zeros(sequence.shape, bool)
-        np.put_along_axis(forced, slots, True, axis=1)
-        fillers = sequence[~forced].reshape(goal.accounts, -1)
+        fillers = sequence[~forced_places(slots, goal.profile)].reshape(goal.accounts, -1)
         return Draft(fillers.astype(np.int32), ordered=True, slots=slots)

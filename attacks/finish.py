@@ -34,8 +34,7 @@ def finish(draft: Draft, goal: Goal, forced: Int32, public: Public, rng: np.rand
     items, ratings = _choose(draft, goal, forced, n_fillers, place_rng)
     items = _fill(items, goal, forced, public.n_items, fill_rng)
 
-    is_forced = np.zeros((goal.accounts, goal.profile), bool)
-    np.put_along_axis(is_forced, slots, True, axis=1)
+    is_forced = forced_places(slots, goal.profile)
     profile = np.empty((goal.accounts, goal.profile), np.int32)
     profile[is_forced] = forced[:, np.arange(slots.shape[1]) % forced.shape[1]].ravel()
     profile[~is_forced] = items.ravel()
@@ -112,6 +111,13 @@ def _check_draft(draft: Draft, goal: Goal, n_items: int) -> None:
             raise AttackError(f"a draft's slots belong to sequences and need shape [{goal.accounts}, {goal.n_forced}+]")
         if slots.min() < 0 or slots.max() >= goal.profile or (np.diff(slots, axis=1) <= 0).any():
             raise AttackError(f"a draft's slots must ascend within 0..{goal.profile - 1}")
+
+
+def forced_places(slots: Int64, profile: int) -> NDArray[np.bool_]:
+    """Which places of a profile hold forced events: int64 [A, s] -> bool [A, P]."""
+    found = np.zeros((len(slots), profile), bool)
+    np.put_along_axis(found, slots, True, axis=1)
+    return found
 
 
 def target_slots(goal: Goal, rng: np.random.Generator) -> Int64:

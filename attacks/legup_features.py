@@ -15,7 +15,7 @@ from ..recommenders.consumed import consumed
 from ..recommenders.features import FeatureSpace
 from ..recommenders.trainer import one_thread
 from .base import Attack, AttackConfig, Draft, Goal, Knowledge
-from .clone import choose_users, clones_of
+from .clone import choose_users, copied
 from .finish import finish
 from .generators.conditional import Critic, RatingVAE, steepness
 from .generators.parts import lifted
@@ -122,15 +122,8 @@ def copies(knowledge: Knowledge, goal: Goal, rng: np.random.Generator) -> tuple[
     by_user, by_event, by_finish = rng.spawn(3)
     log = knowledge.log
     users = choose_users(log, goal.targets, goal.accounts, goal.fillers, by_user)
-    clones = clones_of(log, users, goal.targets)
-    cells = (clones.account, clones.place)
-    items = np.full((goal.accounts, int(clones.place.max(initial=-1)) + 1), -1, np.int32)
-    items[cells] = log.item[clones.event]
-    ratings = np.full(items.shape, knowledge.scale.highest, np.float32)
-    if log.value is not None:
-        ratings[cells] = log.value[clones.event]
     forced = np.tile(np.array(goal.targets, np.int32), (goal.accounts, 1))
-    draft = Draft(items, ratings, by_event.random(items.shape))
+    draft = copied(log, goal, users, by_event)
     return users, block(finish(draft, goal, forced, knowledge.public, by_finish), log.n_items, True)
 
 

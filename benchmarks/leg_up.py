@@ -24,14 +24,11 @@ import pandas as pd
 from scipy import stats
 
 from recaudit.attacks.injection import craft_only
+from recaudit.attacks.legup import PUBLISHED
 from recaudit.datasets.log import InteractionLog
 
 ACCOUNTS = 50
 EVENTS = {"ml100k": 30, "automotive": 5}
-PUBLISHED = {
-    "surrogate": "wmf-adam", "fresh": False, "target_in_surrogate": False, "rivals": "published",
-    "likelihood": False, "cut_real": False, "steps": 50, "learning_rate": 0.01,
-}  # fmt: skip
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "templates": ("clone-and-push", {}),
     "pre-trained": ("leg-up", {"rounds": 0}),
@@ -43,7 +40,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "leg-up woD": ("leg-up", {"discriminator": False}),
     "leg-up target absent": ("leg-up", {"target_in_surrogate": False}),
     "leg-up without pre-training": ("leg-up", {"pretraining": 0}),
-    "leg-up published": ("leg-up", PUBLISHED),
+    "leg-up published": ("leg-up", PUBLISHED.model_dump()),
     **{
         name: (name, {})
         for name in ("revadv", "random", "average", "bandwagon", "segment", "love-hate", "aush", "pga", "uba")

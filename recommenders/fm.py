@@ -20,7 +20,7 @@ from .base import ModelConfig, Report
 from .features import Mixture, of_nodes
 from .losses import bpr
 from .sampling import Positives, blocks
-from .trainer import STOPPING_METRIC, Schedule, open_device, train, validation
+from .trainer import Schedule, open_device, train, validation
 
 _SPREAD = 0.1  # standard deviation of the first vectors
 _DECAY_RATINGS, _DECAY_BPR = 2e-4, 1e-5
@@ -221,10 +221,10 @@ class FM:
         pairs = Positives.of(log, weights)
         events = _Events.of(log, pairs, weights)
         self.n_users, self.n_items = log.n_users, log.n_items
-        validate = validation(self, valid)
+        validate, rated = validation(self, valid), False
         if events.value is not None and valid is not None and valid.valid.value is not None and validate is not None:
             held_out = valid.valid
-            validate, report = (lambda: -self.rmse(held_out)), _renamed(report)
+            validate, rated = (lambda: self.rmse(held_out)), True
         features = of_nodes(log, pairs, users=config.user_features, items=config.item_features)
         # BPR's gradients are small: what tames squared errors would rule over them.
         usual = _DECAY_BPR if events.value is None else _DECAY_RATINGS
@@ -240,6 +240,8 @@ class FM:
             ),
             seed,
             validate=validate,
+            measure="RMSE" if rated else "NDCG@20",
+            lower_is_better=rated,
             epochs=epochs,
             report=report,
             device=device,
@@ -307,11 +309,3 @@ class FM:
 
 
 _ROWS = 65_536  # pairs of a block in `predict`
-
-
-def _renamed(report: Report | None) -> Report | None:
-    """The trainer calls what it validates by NDCG@20; here it is a negated RMSE."""
-    if report is None:
-        return None
-    wrong = f"validation {STOPPING_METRIC.upper()} -"
-    return lambda step, steps, text: report(step, steps, text.replace(wrong, "validation RMSE "))

@@ -112,6 +112,8 @@ def train(
     seed: int,
     *,
     validate: Callable[[], float] | None = None,
+    measure: str = "NDCG@20",
+    lower_is_better: bool = False,
     epochs: int | None = None,
     report: Report | None = None,
     device: str = "cpu",
@@ -126,7 +128,9 @@ def train(
         model: what to train, with fresh parameters.
         schedule: rates and stopping.
         seed: seeds batches and noise.
-        validate: called after `refresh`; higher is better. The best epoch's parameters are restored.
+        validate: called after `refresh`. The best epoch's parameters are restored.
+        measure: what `validate` gives, for the report.
+        lower_is_better: of that measure.
         epochs: run exactly so many; `validate` is then not called.
         report: called after each epoch with epoch, epochs at most, and the loss.
         device: where the parameters are; the generator given to `loss` lives there.
@@ -159,9 +163,10 @@ def train(
             if validate is not None and (epoch % schedule.every == 0 or epoch == last):
                 _refresh(model)
                 value = validate()
-                text += f", validation NDCG@20 {value:.4f}"
-                if value > best:
-                    best, kept = value, epoch
+                text += f", validation {measure} {value:.4f}"
+                merit = -value if lower_is_better else value
+                if merit > best:
+                    best, kept = merit, epoch
                     snapshot = [parameter.detach().clone() for parameter in parameters]
             if report is not None:
                 report(epoch, last, text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,13 +60,14 @@ class Descent:
         best, losses = start, list[float]()
         surrogate.fit(start)
         for step in range(self.steps + 1):
-            here = Accounts(present.clone().requires_grad_(True), rating.clone().requires_grad_(True))
+            own = present.clone().requires_grad_(True), rating.clone().requires_grad_(True)
+            here = replace(start, present=own[0], rating=own[1])
             loss = promotion_loss(surrogate, here, audience, rng, self.temperature)
             # a surrogate that reads no ratings has no gradient to them: zeros
             to_present, to_rating = torch.autograd.grad(loss, [here.present, here.rating], materialize_grads=True)
             losses.append(loss.item())
             if losses[-1] == min(losses):
-                best = Accounts(present.clone(), rating.clone())
+                best = replace(start, present=present.clone(), rating=rating.clone())
             if step == self.steps or not fillers:
                 break
             left = 1 - step / self.steps

@@ -14,14 +14,14 @@ from ...recommenders.sasrec import SASRec
 from ...recommenders.sequential import Dropout, Network
 from ...recommenders.trainer import one_thread
 from ..knowledge import Query
-from .sequence import SequenceConfig, SequenceSurrogate
+from .sequence import NetworkConfig, SequenceSurrogate
 
 _CELLS = 8_000_000  # scores in memory at a time: positions x items of one step
 _BLOCK = 512  # sequences a victim reads at a time
 
 
-class ExtractionConfig(SequenceConfig):
-    """Settings of the extraction; `sequences` x `length` lists are asked for. `patience` is not used."""
+class ExtractionConfig(NetworkConfig):
+    """Settings of the extraction; `sequences` x `length` lists are asked for."""
 
     sequences: int = Field(default=200, ge=1, description="sequences that are grown by queries")
     length: int = Field(default=20, ge=1, description="items of each of them, at most `max_length`")

@@ -19,19 +19,25 @@ HELD_OUT = 1000
 """Users whose last event stops the training; more would cost time and decide nothing."""
 
 
-class SequenceConfig(AttackConfig):
-    """Settings of the attacks that train a small SASRec on the visible log."""
+class NetworkConfig(AttackConfig):
+    """Size of the small SASRec that an attacker trains."""
 
     dim: int = Field(default=32, ge=1, le=512, description="length of the surrogate's item embeddings")
     layers: int = Field(default=1, ge=1, le=8, description="attention blocks of the surrogate")
     max_length: int = Field(default=50, ge=2, le=512, description="most items of a user that the surrogate reads")
-    max_epochs: int = Field(default=12, ge=1, description="epochs of the surrogate at most")
-    patience: int = Field(default=2, ge=1, description="stop when the surrogate's best epoch is so many epochs old")
 
     def model(self) -> SASRecConfig:
         """The surrogate's recipe: larger steps than a victim's, for it has to be cheap."""
-        own = {name: getattr(self, name) for name in ("dim", "layers", "max_length", "max_epochs", "patience")}
+        names = ("dim", "layers", "max_length", "max_epochs", "patience")  # an attack's other settings are its own
+        own = {name: getattr(self, name) for name in names if name in type(self).model_fields}
         return SASRecConfig.model_validate({**own, "batch_tokens": 2048})
+
+
+class SequenceConfig(NetworkConfig):
+    """Settings of the attacks that train it on the visible log."""
+
+    max_epochs: int = Field(default=12, ge=1, description="epochs of the surrogate at most")
+    patience: int = Field(default=2, ge=1, description="stop when the surrogate's best epoch is so many epochs old")
 
 
 class _Encoder(torch.nn.Module):

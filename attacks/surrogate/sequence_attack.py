@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...datasets.log import Int64, InteractionLog
 from ...recommenders.trainer import one_thread
 from ..base import Attack, Draft, Goal, Knowledge
-from ..finish import target_slots
+from ..finish import forced_places, target_slots
 from ..goal import Direction, Kind
 from ..knowledge import Grant
+from .fillers import seen_items
 from .sequence import SequenceConfig, SequenceSurrogate
 
 Choose = Callable[[Int64, Int64, Int64], Int64]
@@ -74,7 +74,7 @@ class SequenceAttack(Attack):
         surrogate = SequenceSurrogate.fitted(log, self.config, by_fit)
         with one_thread():
             sequence = self.sequences(surrogate, log, goal, slots, allowed, by_write)
-        fillers = sequence[~_forced(goal, slots)].reshape(goal.accounts, -1)
+        fillers = sequence[~forced_places(slots, goal.profile)].reshape(goal.accounts, -1)
         return Draft(fillers.astype(np.int32), ordered=True, slots=slots)
 
 
@@ -83,10 +83,8 @@ def usable_fillers(log: InteractionLog, targets: Sequence[int]) -> Int64:
 
     A surrogate's vector of an item without events is noise: gradients would choose such items by chance.
     """
-    inside = np.ones(log.n_items, bool)
-    inside[list(targets)] = False
-    known = inside & (log.item_counts > 0)
-    return np.flatnonzero(known if known.any() else inside)
+    known = seen_items(log, targets)
+    return known if len(known) else np.setdiff1d(np.arange(log.n_items), targets)
 
 
 def write(goal: Goal, slots: Int64, choose: Choose) -> Int64:
@@ -101,7 +99,7 @@ def write(goal: Goal, slots: Int64, choose: Choose) -> Int64:
         int64 [A, P].
     """
     targets = np.array(goal.targets, np.int64)
-    forced = _forced(goal, slots)
+    forced = forced_places(slots, goal.profile)
     # first at each place the target that is next, then the filler
     sequence: Int64 = targets[(np.cumsum(forced, axis=1) - forced) % len(targets)]
     for place in range(goal.profile):
@@ -109,10 +107,3 @@ def write(goal: Goal, slots: Int64, choose: Choose) -> Int64:
         if len(rows):
             sequence[rows, place] = choose(sequence[rows, :place], rows, sequence[rows, place])
     return sequence
-
-
-def _forced(goal: Goal, slots: Int64) -> NDArray[np.bool_]:
-    """Which places hold targets, bool [A, P]."""
-    found = np.zeros((len(slots), goal.profile), bool)
-    np.put_along_axis(found, slots, True, axis=1)
-    return found

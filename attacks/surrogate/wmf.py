@@ -19,7 +19,7 @@ class WMFConfig(AttackConfig):
 
     dim: int = Field(default=16, ge=1, le=256, description="length of the surrogate's vectors")
     sweeps: int = Field(default=8, ge=1, description="updates of all users and items in a fit from fresh vectors")
-    unroll: int = Field(default=3, ge=1, description="updates that the gradient goes through")
+    unroll: int = Field(default=3, ge=1, description="updates that the gradient goes through, where `warm`")
     warm: bool = Field(
         default=True, description="go on from the last vectors; else every call trains anew, all of it unrolled"
     )

@@ -125,6 +125,22 @@ def examine_profiles(profiles: Profiles, log: InteractionLog, goal: Goal, knowle
     assert log.with_accounts(profiles).n_users == log.n_users + goal.accounts
 
 
+def examine_edges(attack_type: type[Attack]) -> None:
+    """An implicit attack on logs that have next to nothing: the accounts are valid all the same."""
+    log = log_for("implicit")
+    never = replace(log, user=log.user[log.item != TARGET], item=log.item[log.item != TARGET], time=None)
+    single = generate(users=1, items=12, events=4, seed=0, ratings=False)
+    tiny = replace(log, user=log.user[:2], item=log.item[:2], time=None)
+    for case, goal in (
+        (never, Goal((TARGET,), 4, 9)),
+        (never, Goal((TARGET, 30), 4, 9, audience=(1, 2))),
+        (single, Goal((3,), 2, 12)),
+        (tiny, Goal((TARGET,), 1, 5)),
+        (log, Goal((TARGET,), 3, 50)),
+    ):
+        examine_profiles(run(attack_type(), case, goal), case, goal)
+
+
 def examine_declaration(attack_type: type[Attack]) -> None:
     """What an attack says about itself is complete, and it declares nothing that it never reads."""
     assert attack_type.name and attack_type.title and len(attack_type.reference) > 20 and attack_type.__doc__

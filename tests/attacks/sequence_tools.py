@@ -86,7 +86,7 @@ def cold_item(log: InteractionLog, seed: int = 0) -> int:
 @cache
 def clean_rank(seed: int, target: int) -> float:
     """Mean log2 rank of a target without an attack."""
-    return _rank(medium_log(seed), seed, target, medium_log(seed))
+    return rank_of(medium_log(seed), seed, target, medium_log(seed))
 
 
 def shift(attack: Attack, seed: int, share: float = 0.05) -> float:
@@ -95,10 +95,10 @@ def shift(attack: Attack, seed: int, share: float = 0.05) -> float:
     target = cold_item(log, seed)
     goal = Goal((target,), int(share * log.n_users), 20, "sequence")
     attacked = log.with_accounts(crafted(attack, log, goal, seed))
-    return clean_rank(seed, target) - _rank(attacked, seed, target, log)
+    return clean_rank(seed, target) - rank_of(attacked, seed, target, log)
 
 
-def _rank(train: InteractionLog, seed: int, target: int, genuine: InteractionLog) -> float:
+def rank_of(train: InteractionLog, seed: int, target: int, genuine: InteractionLog) -> float:
     model = fit(VICTIM, train, seed)
     ranks = rank(model, None, genuine, 0, watch=np.array([target], np.int32), n_users=genuine.n_users).watched[0]
     return float(np.log2(ranks[~np.isnan(ranks)].astype(np.float64)).mean())

@@ -2,67 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache
-from itertools import combinations
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
-from recaudit.attacks.base import Attack, Goal
+from recaudit.attacks.base import Goal
 from recaudit.attacks.clear import CLeaR, CLeaRConfig, bend, leading_part
 from recaudit.attacks.injection import crafted
 from recaudit.attacks.random_fillers import RandomFillers
 from recaudit.attacks.surrogate.audience import Audience
 from recaudit.attacks.surrogate.fillers import seen_items, take_turns
 from recaudit.attacks.surrogate.losses import margin_loss
-from recaudit.attacks.surrogate.twin import Family, Twin, TwinConfig, standing, with_accounts, with_targets
-from recaudit.datasets.log import InteractionLog
+from recaudit.attacks.surrogate.twin import Family, Twin, standing, with_accounts, with_targets
 from recaudit.datasets.seeding import rng
-from recaudit.datasets.synthetic import generate
 from recaudit.recommenders.sampling import Positives
 
-from .conformance import examine_profiles, log_for, run
+from .conformance import examine_edges, examine_profiles, log_for, run
+from .twin_tools import cold, learnt, medium, overlap, own_standing
 
 FAMILIES = get_args(Family)
-
-
-@cache
-def medium() -> InteractionLog:
-    """A generated log in which a twin can learn something."""
-    return generate(users=300, items=150, events=6000, seed=1, ratings=False)
-
-
-def cold(log: InteractionLog, place: int = 5) -> int:
-    """An item with few events, the fewest at place 0."""
-    return int(np.argsort(log.item_counts, kind="stable")[place])
-
-
-@cache
-def learnt(family: Family = "lightgcn") -> Twin:
-    """A twin of that log."""
-    return Twin.fitted(Positives.of(medium()), family, TwinConfig(), rng(0))
-
-
-def own_standing(attack: Attack, family: Family, goal: Goal) -> float:
-    """Minus the mean log2 rank of the target in fresh twins refitted after an attack; seeds are not the attack's."""
-    log = medium()
-    profiles = crafted(attack, log, goal, 0)
-    accounts = profiles.item.reshape(goal.accounts, -1)
-    audience = Audience.of(log, goal)
-    found = []
-    for seed in (11, 12):
-        clean = Twin.fitted(Positives.of(log), family, TwinConfig(), rng(seed))
-        twin = clean.refitted(accounts, 8, rng(seed, "refit"))
-        found.append(twin.standing(audience.sample(rng(0)), audience.targets, 20)[1])
-    return float(np.mean(found))
-
-
-def overlap(items: np.ndarray[Any, Any]) -> float:
-    """Mean share of a profile that another one repeats, which is the cosine of 0/1 profiles of one length."""
-    return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in combinations(items.tolist(), 2)]))
 
 
 def test_leading_part_by_hand() -> None:
@@ -206,17 +166,7 @@ def test_it_beats_random_accounts_on_its_own_family(family: Family) -> None:
 
 
 def test_edges() -> None:
-    log = log_for("implicit")
-    never = replace(log, user=log.user[log.item != 11], item=log.item[log.item != 11], time=None)
-    single = generate(users=1, items=12, events=4, seed=0, ratings=False)
-    tiny = replace(log, user=log.user[:2], item=log.item[:2], time=None)
-    for case, goal in (
-        (never, Goal((11,), 4, 9)),
-        (never, Goal((11, 30), 4, 9, audience=(1, 2))),
-        (single, Goal((3,), 2, 12)),
-        (tiny, Goal((11,), 1, 5)),
-        (log, Goal((11,), 3, 50)),
-    ):
-        examine_profiles(run(CLeaR(), case, goal), case, goal)
+    examine_edges(CLeaR)
     for family in FAMILIES:
-        examine_profiles(run(CLeaR(CLeaRConfig(twin=family)), log, Goal((11,), 3, 9)), log, Goal((11,), 3, 9))
+        goal = Goal((11,), 3, 9)
+        examine_profiles(run(CLeaR(CLeaRConfig(twin=family)), log_for("implicit"), goal), log_for("implicit"), goal)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -15,10 +13,9 @@ from recaudit.attacks.random_fillers import RandomFillers
 from recaudit.attacks.surrogate.audience import Audience
 from recaudit.attacks.surrogate.twin import Twin
 from recaudit.datasets.seeding import rng
-from recaudit.datasets.synthetic import generate
 
-from .conformance import examine_profiles, log_for, run
-from .test_clear import cold, learnt, medium, overlap, own_standing
+from .conformance import examine_edges, log_for, run
+from .twin_tools import cold, learnt, medium, overlap, own_standing
 
 
 def model() -> tuple[Twin, Audience]:
@@ -119,15 +116,4 @@ def test_it_beats_random_accounts_on_its_own_family() -> None:
 
 
 def test_edges() -> None:
-    log = log_for("implicit")
-    never = replace(log, user=log.user[log.item != 11], item=log.item[log.item != 11], time=None)
-    single = generate(users=1, items=12, events=4, seed=0, ratings=False)
-    tiny = replace(log, user=log.user[:2], item=log.item[:2], time=None)
-    for case, goal in (
-        (never, Goal((11,), 4, 9)),
-        (never, Goal((11, 30), 4, 9, audience=(1, 2))),
-        (single, Goal((3,), 2, 12)),
-        (tiny, Goal((11,), 1, 5)),
-        (log, Goal((11,), 3, 50)),
-    ):
-        examine_profiles(run(DLAttack(), case, goal), case, goal)
+    examine_edges(DLAttack)

@@ -33,7 +33,7 @@ from recaudit.recommenders.ranking import rank
 
 from .conformance import Circle, columns, log_for
 from .sequence_tools import VICTIM, clean_rank, cold_item, medium_log
-from .sequence_tools import _rank as mean_rank
+from .sequence_tools import rank_of as mean_rank
 
 
 @cache
