@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ..audit.probe import ProbeConfig
 from ..datasets.errors import InputError
@@ -12,6 +12,16 @@ from .budget import accounts_of
 from .catalogue import build, names
 from .goal import Placement
 from .targets import STRATA, Stratum
+
+
+def _in_order(strata: tuple[Stratum, ...]) -> tuple[Stratum, ...]:
+    if not strata:
+        raise ValueError(f"name at least one stratum of {', '.join(STRATA)}")
+    return tuple(stratum for stratum in STRATA if stratum in strata)
+
+
+Strata = Annotated[tuple[Stratum, ...], AfterValidator(_in_order)]
+"""One stratum at least, from head to cold, each once."""
 
 
 class InjectionConfig(ProbeConfig):
@@ -24,7 +34,7 @@ class InjectionConfig(ProbeConfig):
     """Fake accounts: shares of the genuine users ("1%") or numbers ("50")."""
     per_stratum: int = Field(default=5, ge=1)
     """Target items per stratum; fewer than five rarely allow a verdict."""
-    strata: tuple[Stratum, ...] = STRATA
+    strata: Strata = STRATA
     """head: top 10 % of the items by popularity; middle: next 40 %; cold: the rest with at least two events."""
     items: tuple[str, ...] = ()
     """Ids of the target items; drawn by stratum if none is named."""
@@ -65,13 +75,6 @@ class InjectionConfig(ProbeConfig):
         for size in sizes:
             _or_value_error(accounts_of, size, 1)
         return tuple(dict.fromkeys(size.replace(" ", "") for size in sizes))
-
-    @field_validator("strata")
-    @classmethod
-    def _some_stratum(cls, strata: tuple[Stratum, ...]) -> tuple[Stratum, ...]:
-        if not strata:
-            raise ValueError(f"name at least one stratum of {', '.join(STRATA)}")
-        return tuple(stratum for stratum in STRATA if stratum in strata)
 
     @model_validator(mode="after")
     def _consistent(self) -> InjectionConfig:

@@ -90,12 +90,7 @@ def make_design(target: Target, config: InjectionConfig, direction: Direction, s
     kind = victim_kind(target)
     profile = mean_profile(train) if config.profile is None else config.profile
     _check(train, kind, profile)
-    if config.items:
-        targets = named_targets(train, config.items)
-    else:
-        targets = choose_targets(train, target.split.history, config.per_stratum, seed, config.strata)
-    if not targets.items:
-        raise NotApplicable(f"no item of the strata {', '.join(config.strata)} has enough events and users who lack it")
+    targets = find_targets(target, config.items, config.per_stratum, config.strata, seed)
     runs = {
         name: asked
         for name, asked in distinct(config.attacks, kind).items()
@@ -149,6 +144,24 @@ def make_design(target: Target, config: InjectionConfig, direction: Direction, s
         for name in runs
     }
     return Design(targets, kind, profile, train.n_users, controls, clones, trials, runs, inapplicable, queries)
+
+
+def find_targets(
+    target: Target, items: Sequence[str], per_stratum: int, wanted: Sequence[Stratum], seed: int
+) -> Targets:
+    """The items that a check is tried on: those named by id, else a draw in strata, the same for all checks of a seed.
+
+    Raises:
+        NotApplicable: no eligible item.
+        InputError: a named item that the log does not have.
+    """
+    split = target.split
+    if items:
+        return named_targets(split.train, items)
+    found = choose_targets(split.train, split.history, per_stratum, seed, wanted)
+    if not found.items:
+        raise NotApplicable(f"no item of the strata {', '.join(wanted)} has enough events and users who lack it")
+    return found
 
 
 def _check(train: InteractionLog, kind: Kind, profile: int) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..datasets.log import Int64, InteractionLog
+from ..recommenders.network import Dropout, Network
 from ..recommenders.sequences import Windows, ordered, padded
-from ..recommenders.sequential import Dropout, Network, SequenceTraining
+from ..recommenders.sequential import SequenceTraining
 from ..recommenders.trainer import one_thread
 from .base import Goal
 from .surrogate.sequence import SequenceConfig, SequenceSurrogate
@@ -142,7 +143,8 @@ def bent(
     for _ in range(config.rounds):
         for rows in _parts(rng.permutation(len(users))):
             gap = margins(network, items, start[rows], length[rows], targets, config.cutoff)
-            own = network.encode(torch.tensor(targets)[:, None], Dropout(0.0, None))[:, -1] @ network.item.T
+            alone = torch.tensor(targets)[:, None]
+            own = network.encode(alone, network.table(), Dropout(0.0, None))[:, -1] @ network.table().T
             loss = gap.clamp(min=-config.kappa).mean() + config.even * own.softmax(-1).square().sum()
             _step(optimiser, loss)
         for batch in training.batches(rng):
@@ -164,8 +166,9 @@ def margins(
     """
     inputs, valid = padded(items, start, length)
     past = torch.from_numpy(inputs)
-    hidden = network.encode(past, Dropout(0.0, None))[torch.arange(len(past)), torch.from_numpy(length - 1)]
-    scores = hidden @ network.item.T
+    table = network.table()
+    hidden = network.encode(past, table, Dropout(0.0, None))[torch.arange(len(past)), torch.from_numpy(length - 1)]
+    scores = hidden @ table.T
     held = torch.where(torch.from_numpy(valid), past, past[:, :1])  # what fills a row up is no item of the user
     others = scores.scatter(1, held, -torch.inf)
     others[:, list(targets)] = -torch.inf

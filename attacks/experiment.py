@@ -16,10 +16,8 @@ from .catalogue import attack_class
 from .config import InjectionConfig
 from .design import Design, Trial, by_stratum, make_design
 from .goal import Direction
-from .targets import Stratum
+from .targets import WORDS, Stratum
 from .visibility import PREFIX
-
-_WORDS: dict[Stratum, str] = {"head": "a popular", "middle": "a middling", "cold": "a little-known"}
 
 
 class _InjectionProbe(Probe):
@@ -57,7 +55,7 @@ class _InjectionProbe(Probe):
     ) -> Iterable[Evidence]:
         k = self.config.cutoff
         push = self.direction == "push"
-        item, under = f"{_WORDS[stratum]} item", f"under {size} fake users ({attack})"
+        item, under = f"{WORDS[stratum]} item", f"under {size} fake users ({attack})"
         details = self._details(design, attack, size) | {"stratum": stratum}
         details |= {
             "utility_change": _mean(reader.changes(f"ndcg@{k}", watched=False)),

@@ -31,34 +31,30 @@ class Exposure:
 
     Attributes:
         hit_rate: share of the users whose first k items hold it, 0..1.
-        rank: its mean rank, from 1.
         log2_rank: mean base-2 logarithm of its rank.
     """
 
     hit_rate: float
-    rank: float
     log2_rank: float
 
 
 @dataclass(frozen=True)
 class PollutionShift:
-    """Exposure of the target to hijacked users; consumed items are never listed, appended targets still are.
+    """Exposure of the target to hijacked users.
 
     Attributes:
         users: how many were hijacked.
-        k: length of their lists.
         before: with their genuine events.
         polluted: with the events that `polluted` appends.
-        alternated: control, random items in turn with the target, which comes last.
         random: control, random items alone.
+        alternated: control, random items in turn with the target, which comes last; None if no target may be appended.
     """
 
     users: int
-    k: int
     before: Exposure
     polluted: Exposure
-    alternated: Exposure
     random: Exposure
+    alternated: Exposure | None
 
 
 @one_thread()
@@ -139,7 +135,7 @@ def pollution_shift(
         rng: the items of the controls.
         k: length of lists for the hit rate.
         candidates: see `polluted`.
-        keep_target: see `polluted`; False lets no target into the alternated control either.
+        keep_target: see `polluted`; appended items are listed again, genuine ones never are. False: neither are.
 
     Raises:
         InputError: no user is left, z is negative, or the target does not exist.
@@ -161,17 +157,21 @@ def pollution_shift(
     others = np.flatnonzero(np.arange(log.n_items) != target)
     random = rng.choice(others, planted.shape)
     alternated = random.copy()
-    if keep_target:
-        alternated[:, ::-1][:, ::2] = target
+    alternated[:, ::-1][:, ::2] = target
 
     def exposure(extra: Int64) -> Exposure:
-        ranks = rank(
-            model, users, appended(log, users, extra), 0, mask=log, watch=np.array([target], np.int32)
-        ).watched[0]
-        return Exposure(float((ranks <= k).mean()), float(ranks.mean()), float(np.log2(ranks).mean()))
+        longer = appended(log, users, extra)
+        hidden = log if keep_target else longer
+        ranks = rank(model, users, longer, 0, mask=hidden, watch=np.array([target], np.int32)).watched[0]
+        return Exposure(float((ranks <= k).mean()), float(np.log2(ranks).mean()))
 
-    parts = (exposure(extra) for extra in (planted[:, :0], planted, alternated, random))
-    return PollutionShift(len(users), k, *parts)
+    return PollutionShift(
+        len(users),
+        exposure(planted[:, :0]),
+        exposure(planted),
+        exposure(random),
+        exposure(alternated) if keep_target else None,
+    )
 
 
 def appended(log: InteractionLog, users: Int64, items: Int64) -> InteractionLog:

@@ -14,8 +14,8 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..datasets.log import Int64, InteractionLog
+from ..recommenders.network import Dropout, Network
 from ..recommenders.sequences import ordered, padded
-from ..recommenders.sequential import Dropout, Network
 from .base import Goal
 from .surrogate.audience import Audience
 from .surrogate.losses import softmax_loss
@@ -171,8 +171,8 @@ class _Encoder(torch.nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, items: torch.Tensor) -> torch.Tensor:
-        return self.network.encode(items, Dropout(0.0, None))
+    def forward(self, items: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        return self.network.encode(items, table, Dropout(0.0, None))
 
 
 class Unroll:
@@ -240,16 +240,16 @@ class Unroll:
         hidden = self.encode(parameters, users.items)[torch.arange(len(users.items)), users.last]
         return softmax_loss(hidden @ parameters[self.table].T, users.targets, users.consumed)
 
-    def encode(self, parameters: Parameters, items: torch.Tensor) -> torch.Tensor:
-        """States after each position: int64 [B, L] -> [B, L, d]."""
-        found: torch.Tensor = torch.func.functional_call(self.encoder, dict(parameters), (items,))
+    def encode(self, parameters: Parameters, items: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """States after each position: int64 [B, L] -> [B, L, d]; of `rows` [N, d] if given, else of the item table."""
+        table = parameters[self.table] if rows is None else rows
+        found: torch.Tensor = torch.func.functional_call(self.encoder, dict(parameters), (items, table))
         return found
 
     def encode_rows(self, parameters: Parameters, embedded: torch.Tensor) -> torch.Tensor:
         """The same from input embeddings: [B, L, d] -> [B, L, d]."""
         shape = embedded.shape[:2]
-        own = {**parameters, self.table: embedded.flatten(0, 1)}
-        return self.encode(own, torch.arange(shape.numel()).view(shape))
+        return self.encode(parameters, torch.arange(shape.numel()).view(shape), embedded.flatten(0, 1))
 
     def _copies(self) -> dict[str, torch.Tensor]:
         return {name: value.clone() for name, value in self.start.items()}

@@ -16,6 +16,8 @@ from ..recommenders.consumed import consumed
 
 Stratum = Literal["head", "middle", "cold"]
 STRATA: tuple[Stratum, ...] = get_args(Stratum)
+WORDS: dict[Stratum, str] = {"head": "a popular", "middle": "a middling", "cold": "a little-known"}
+"""What to call an item of a stratum."""
 
 HEAD, MIDDLE = 0.1, 0.5  # ends of the head and the middle in the popularity ranking of items with events
 COLD_EVENTS = 2  # an item with one event is hardly ever an item someone sells

@@ -50,6 +50,9 @@ class Computed:
 def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     """Fit and measure one cell; deterministic but for the seconds."""
     started = time.perf_counter()
+    if cell.inquiry is not None:
+        answer = cell.inquiry.answer(target, cell.seed)
+        return Computed(_result(cell, target, protocol, answer.values, started, texts=answer.texts), {})
     split = target.split
     model, injected = fitted(cell, target)
     history = split.history
@@ -65,19 +68,31 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     values.update(standing(model, history, cell.watch))
     values.update(injected.observed)
     arrays: dict[str, NDArray[Any]] = {}
-    if cell.kind != "refit":  # refits are many and judged by their units, so their lists are not kept
+    if cell.keeps_lists:
         arrays = {"items": ranking.slate.items, "users": utility.users, **utility.values}
-    result = CellResult(
+    return Computed(_result(cell, target, protocol, values, started, injected.seconds), arrays)
+
+
+def _result(
+    cell: Cell,
+    target: Target,
+    protocol: Protocol,
+    values: Mapping[str, float | None],
+    started: float,
+    craft_seconds: float | None = None,
+    texts: Mapping[str, str] | None = None,
+) -> CellResult:
+    return CellResult(
         key=cell.key(target, protocol.describe()),
         kind=cell.kind,
         label=cell.label,
         params=cell.params,
         seed=cell.seed,
-        values=values,
+        values=dict(values),
+        texts=dict(texts or {}),
         seconds=round(time.perf_counter() - started, 3),
-        craft_seconds=injected.seconds,
+        craft_seconds=craft_seconds,
     )
-    return Computed(result, arrays)
 
 
 @dataclass(frozen=True)

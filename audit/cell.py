@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -39,28 +39,57 @@ class Injection(Protocol):
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What an inquiry found: named values, None where undefined, and texts worth showing."""
+
+    values: Mapping[str, float | None]
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+class Inquiry(Protocol):
+    """What is asked of the checkpoint as it is, without a refit. Implementations are picklable."""
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that determines the answer beside target and seed, as JSON; part of the cell's key."""
+        ...
+
+    def answer(self, target: Target, seed: int) -> Answer:
+        """Ask; deterministic."""
+        ...
+
+
+@dataclass(frozen=True)
 class Cell:
-    """What to compute: the checkpoint as it is, a reference model, or a refit of the target's recipe.
+    """What to compute: the checkpoint as it is, a reference model, a refit of the target's recipe, or an inquiry.
 
     Attributes:
-        kind: "model", "reference" or "refit".
+        kind: "model", "reference", "refit" or "inquiry".
         label: for people.
         seed: of the refit.
         recipe: of a reference model; None means the target's own.
         injection: accounts added to the training log; None for a control.
         watch: item indices whose ranks are measured over the genuine users who lack them.
+        inquiry: what an "inquiry" asks.
     """
 
-    kind: Literal["model", "reference", "refit"]
+    kind: Literal["model", "reference", "refit", "inquiry"]
     label: str
     seed: int = 0
     recipe: Recipe | None = None
     injection: Injection | None = None
     watch: tuple[int, ...] = ()
+    inquiry: Inquiry | None = None
+
+    @property
+    def keeps_lists(self) -> bool:
+        """Whether arrays are kept beside the values: refits are many and judged by their units."""
+        return self.kind in ("model", "reference")
 
     @cached_property
     def params(self) -> dict[str, Any]:
         """What distinguishes this cell from others of the same target, as JSON."""
+        if self.inquiry is not None:
+            return self.inquiry.describe()
         return {
             "recipe": None if self.recipe is None else recipe_json(self.recipe),
             "injection": None if self.injection is None else self.injection.describe(),
@@ -78,7 +107,8 @@ class Cell:
         # attacker asks the checkpoint
         recipe = recipe_json(target.recipe)
         asks = self.injection is not None and self.injection.asks
-        subject = target.fingerprint if self.kind == "model" else f"{recipe} {target.fingerprint}" if asks else recipe
+        as_it_is = self.kind in ("model", "inquiry")
+        subject = target.fingerprint if as_it_is else f"{recipe} {target.fingerprint}" if asks else recipe
         split = target.split
         data = [part.fingerprint for part in (split.train, split.valid, split.test)]
         data.append(split.train.features_fingerprint)  # some models read them

@@ -27,8 +27,9 @@ class CellResult(Record):
     """One unit of computing and what was measured in it."""
 
     key: str = Field(description="content hash of everything that determines the values")
-    kind: Literal["model", "reference", "refit"] = Field(
-        description="model: the checkpoint as it is; reference: a baseline; refit: retrained from scratch"
+    kind: Literal["model", "reference", "refit", "inquiry"] = Field(
+        description="model: the checkpoint as it is; reference: a baseline; refit: retrained from scratch; "
+        "inquiry: something asked of the checkpoint as it is"
     )
     label: str = Field(description="for people, for example 'bandwagon 1% -> item 0104257, seed 2'")
     params: dict[str, Any] = Field(description="recipe, injection and watched items; part of the key")
@@ -36,6 +37,7 @@ class CellResult(Record):
     values: dict[str, float | None] = Field(
         description="NAME for utility and side measures, 'target/ITEM_ID/NAME' for watched items"
     )
+    texts: dict[str, str] = Field(default_factory=dict, description="texts that an inquiry brought back, by name")
     seconds: float = Field(description="wall seconds; not part of the evidence digest")
     craft_seconds: float | None = Field(
         default=None, description="CPU seconds of crafting the injected accounts; not part of the evidence digest"

@@ -13,10 +13,15 @@ def check_classes() -> dict[str, type[Probe]]:
     from importlib.metadata import entry_points
 
     from ..attacks.experiment import DemotionProbe, PromotionProbe
+    from ..attacks.rewriting.check import RewritingProbe
+    from ..attacks.takeover import TakeoverProbe
     from ..fairness.check import ExposureProbe
     from ..fairness.group_check import GroupsProbe
     from ..quality.check import QualityProbe
 
-    own: tuple[type[Probe], ...] = (QualityProbe, ExposureProbe, GroupsProbe, PromotionProbe, DemotionProbe)
+    own: tuple[type[Probe], ...] = (
+        QualityProbe, ExposureProbe, GroupsProbe, PromotionProbe, DemotionProbe, TakeoverProbe,
+        RewritingProbe,
+    )  # fmt: skip
     others: list[type[Probe]] = [entry.load() for entry in entry_points(group="recaudit.checks")]
     return {probe.key: probe for probe in (*own, *others)}

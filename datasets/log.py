@@ -48,6 +48,19 @@ class Profiles:
 
 
 @dataclass(frozen=True, eq=False)
+class ItemEdits:
+    """New texts or features of items that their owner has changed; no account is injected.
+
+    Attributes:
+        items: int32 [N], distinct item indices.
+        table: N rows, the columns of the item table that change.
+    """
+
+    items: Int32
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
 class InteractionLog:
     """Who interacted with what. Ids are indices here and text (`user_ids`, `item_ids`) to the user.
 
@@ -197,6 +210,26 @@ class InteractionLog:
             user_ids=np.concatenate([self.user_ids, names]),
             users=users,
         )
+
+    def with_edits(self, edits: ItemEdits) -> InteractionLog:
+        """The log with an item table in which these cells are others; events and all other items stay.
+
+        Raises:
+            DataError: an item or a column that the log does not have.
+        """
+        if self.items is None or not set(edits.table.columns) <= set(self.items.columns):
+            missing = ", ".join(
+                sorted(set(edits.table.columns) - set(() if self.items is None else self.items.columns))
+            )
+            raise DataError(f"the item table has no column {missing} to edit")
+        if len(edits.items) and not 0 <= int(edits.items.min()) <= int(edits.items.max()) < self.n_items:
+            raise DataError(f"item index outside 0..{self.n_items - 1}")
+        items = self.items.copy()
+        for name in edits.table.columns:
+            column = items[name].to_numpy(copy=True, dtype=object)
+            column[edits.items] = edits.table[name].to_numpy()
+            items[name] = pd.Series(column, index=items.index).astype(items[name].dtype)
+        return replace(self, items=items)
 
     def title(self, item: int) -> str:
         """The item's title if the log has one, else its id."""

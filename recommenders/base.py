@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -111,6 +111,25 @@ class Embeds(Protocol):
 
     def embeddings(self) -> tuple[Float32, Float32]:
         """Final user float32 [U, d] and item float32 [I, d] vectors."""
+        ...
+
+
+@runtime_checkable
+class ReadsText(Recommender, Protocol):
+    """A model that scores items by their texts, so that a new text takes effect without training.
+
+    Attributes:
+        reads_text: False for a model of such a class that was fitted on ids alone.
+    """
+
+    reads_text: bool
+
+    def reading(self, log: InteractionLog) -> Self:
+        """This model after it has read the texts of the log's items again."""
+        ...
+
+    def text_scores(self, users: NDArray[np.int64], history: InteractionLog, texts: Sequence[str]) -> Float32:
+        """What items with these texts would score for users who have none of them: float32 [B, N]."""
         ...
 
 

@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from .sequential import Dropout, Network, SequentialConfig, SequentialModel
+from .network import Dropout, Network
+from .sequential import SequentialConfig, SequentialModel
 
 
 class GRU4RecConfig(SequentialConfig):
@@ -22,15 +23,14 @@ class GRU4RecConfig(SequentialConfig):
 class _Recurrent(Network):
     """Item vectors, a GRU, and a dense layer back to the length of an item vector."""
 
-    def __init__(self, n_items: int, config: GRU4RecConfig) -> None:
-        super().__init__()
-        self.item = torch.nn.Parameter(torch.empty(n_items, config.dim))
+    def __init__(self, n_items: int, config: GRU4RecConfig, text_width: int | None) -> None:
+        super().__init__(n_items, config.dim, text_width)
         self.gru = torch.nn.GRU(config.dim, config.hidden, config.layers, batch_first=True)
         self.dense = torch.nn.Linear(config.hidden, config.dim)
 
-    def encode(self, items: torch.Tensor, drop: Dropout) -> torch.Tensor:
+    def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
         """See Network."""
-        states, _ = self.gru(drop(functional.embedding(items, self.item)))
+        states, _ = self.gru(drop(functional.embedding(items, table)))
         out: torch.Tensor = self.dense(drop(states))
         return out
 
@@ -51,9 +51,9 @@ class GRU4Rec(SequentialModel):
     config_type: ClassVar[type[GRU4RecConfig]] = GRU4RecConfig
     config: GRU4RecConfig
 
-    def network(self, n_items: int) -> Network:
+    def network(self, n_items: int, text_width: int | None = None) -> Network:
         """See SequentialModel."""
-        return _Recurrent(n_items, self.config)
+        return _Recurrent(n_items, self.config, text_width)
 
     def spread(self, name: str, shape: tuple[int, ...]) -> float:
         """See SequentialModel."""

@@ -9,7 +9,8 @@ import torch
 from pydantic import Field, model_validator
 from torch.nn import functional
 
-from .sequential import Dropout, Network, SequentialConfig, SequentialModel
+from .network import Dropout, Network
+from .sequential import SequentialConfig, SequentialModel
 
 
 class SASRecConfig(SequentialConfig):
@@ -53,17 +54,16 @@ class _Block(torch.nn.Module):
 class _SelfAttention(Network):
     """Item and position vectors, blocks, a last normalisation."""
 
-    def __init__(self, n_items: int, config: SASRecConfig) -> None:
-        super().__init__()
-        self.item = torch.nn.Parameter(torch.empty(n_items, config.dim))
+    def __init__(self, n_items: int, config: SASRecConfig, text_width: int | None) -> None:
+        super().__init__(n_items, config.dim, text_width)
         self.position = torch.nn.Parameter(torch.empty(config.max_length, config.dim))
         self.blocks = torch.nn.ModuleList(_Block(config.dim, config.heads, config.inner) for _ in range(config.layers))
         self.last_norm = torch.nn.LayerNorm(config.dim)
 
-    def encode(self, items: torch.Tensor, drop: Dropout) -> torch.Tensor:
+    def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
         """See Network; positions count from the beginning of the row."""
-        scale = math.sqrt(self.item.shape[1])
-        x = drop(functional.embedding(items, self.item) * scale + self.position[: items.shape[1]])
+        scale = math.sqrt(table.shape[1])
+        x = drop(functional.embedding(items, table) * scale + self.position[: items.shape[1]])
         for block in self.blocks:
             assert_block: _Block = block  # type: ignore[assignment]
             x = assert_block.encode(x, drop)
@@ -88,9 +88,9 @@ class SASRec(SequentialModel):
     config_type: ClassVar[type[SASRecConfig]] = SASRecConfig
     config: SASRecConfig
 
-    def network(self, n_items: int) -> Network:
+    def network(self, n_items: int, text_width: int | None = None) -> Network:
         """See SequentialModel."""
-        return _SelfAttention(n_items, self.config)
+        return _SelfAttention(n_items, self.config, text_width)
 
     def spread(self, name: str, shape: tuple[int, ...]) -> float:
         """See SequentialModel."""

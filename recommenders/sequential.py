@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch.nn import functional
 
+from ..datasets.errors import DataError
 from ..datasets.log import Float32, InteractionLog
 from ..datasets.seeding import rng as seeded
 from ..datasets.split import Split
+from ..language.cache import open_cached
+from ..language.texts import item_texts
 from .base import ModelConfig, Report
+from .network import Dropout, Network
 from .sequences import Windows, ordered, padded
 from .softmax import cross_entropy
 from .trainer import Schedule, open_device, train, validation
@@ -30,6 +34,10 @@ class SequentialConfig(ModelConfig):
     """Hyper-parameters of the models trained on whole sequences."""
 
     dim: int = Field(64, ge=1, le=4096, description="length of the item embeddings")
+    item_vectors: Literal["id", "text"] = Field(
+        "id", description="id: a free vector for every item; text: GELU(Linear(vector of its text)), nothing else"
+    )
+    encoder: str = Field("static", description="of texts: static, sentence, or a folder with a transformers model")
     max_length: int = Field(50, ge=1, le=4096, description="most items of a user that are read")
     dropout: float = Field(0.4, ge=0, lt=1, description="share of activations dropped in training")
     loss: Literal["auto", "full", "sampled"] = Field(
@@ -45,39 +53,6 @@ class SequentialConfig(ModelConfig):
     max_epochs: int = Field(200, ge=1, description="epochs at most")
     patience: int = Field(5, ge=1, description="stop when the best epoch is so many epochs old")
     every: int = Field(1, ge=1, description="validate each so many epochs")
-
-
-class Dropout:
-    """Inverted dropout whose masks come from a given generator, never from torch's global one."""
-
-    def __init__(self, rate: float, rng: torch.Generator | None) -> None:
-        """Without a generator nothing is dropped: scoring."""
-        self.limit = round(rate * 0x10000) - 0x8000
-        self.scale = 1.0 / (1.0 - rate)
-        self.rng = None if rate == 0 else rng
-
-    def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """Drop and rescale; any shape. The rate is rounded to 1/65536: a word of 64 random bits serves four values."""
-        if self.rng is None:
-            return values
-        size = values.numel()
-        words = torch.empty(-(-size // 4), dtype=torch.int64, device=values.device)
-        words.random_(-(1 << 63), None, generator=self.rng)
-        kept = words.view(torch.int16)[:size].view(values.shape) >= self.limit
-        return values * kept.to(values.dtype).mul_(self.scale)
-
-
-class Network(torch.nn.Module):
-    """A causal encoder with an item table that serves as input and output."""
-
-    item: torch.nn.Parameter  # [I, d]
-
-    def encode(self, items: torch.Tensor, drop: Dropout) -> torch.Tensor:
-        """What the model expects next after each position: int64 [B, L] -> float [B, L, d]; dot with `item`.
-
-        Position t depends on items 0..t alone, so whatever fills a row up on the right has no effect.
-        """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +85,7 @@ class SequenceTraining:
         self.windows = windows
         self.network = network
         self.device = device
-        n_items = len(network.item)
+        n_items = len(network.table())
         self.sampled = config.loss == "sampled" or (config.loss == "auto" and n_items > SMALL_CATALOGUE)
         share = windows.popularity(n_items)
         self.share = share / share.sum()
@@ -153,8 +128,8 @@ class SequenceTraining:
 
     def loss(self, batch: SequenceBatch, rng: torch.Generator) -> torch.Tensor:
         """Cross-entropy of the next item, mean over all positions with the weight of their user."""
-        table = self.network.item
-        hidden = self.network.encode(batch.items, Dropout(self.config.dropout, rng)).flatten(0, 1)
+        table = self.network.table()
+        hidden = self.network.encode(batch.items, table, Dropout(self.config.dropout, rng)).flatten(0, 1)
         if len(batch.places) < len(hidden):
             hidden = hidden[batch.places]
         if batch.drawn is None:
@@ -188,10 +163,11 @@ class SequentialModel:
         self.n_users = 0
         self.n_items = 0
         self.epochs: int | None = None
+        self.reads_text = config.item_vectors == "text"
         self._network: Network | None = None
 
-    def network(self, n_items: int) -> Network:
-        """The network for so many items; it is made on the meta device, without values."""
+    def network(self, n_items: int, text_width: int | None = None) -> Network:
+        """The network for so many items, by id or text; it is made on the meta device, without values."""
         raise NotImplementedError
 
     def spread(self, name: str, shape: tuple[int, ...]) -> float:
@@ -212,13 +188,13 @@ class SequentialModel:
         """See `Model.fit`; a user's weight is that of all positions of its sequence. Same bytes on a CPU only.
 
         Raises:
-            DataError: no user has two events, or the weights are no weights.
+            DataError: no user has two events, the weights are no weights, or items have no texts to read.
         """
         config = self.config
         place = open_device(device)
         windows = Windows.of(log, config.max_length, weights)
         self.n_users, self.n_items = log.n_users, log.n_items
-        self._network = self._started(seed).to(place)
+        self._network = self._started(seed, self._vectors(log)).to(place)
         schedule = Schedule(config.learning_rate, config.max_epochs, config.patience, config.every, config.decay)
         training = SequenceTraining(config, windows, self._network, place)
         self.epochs = train(
@@ -226,9 +202,40 @@ class SequentialModel:
         )
         self._network.cpu()
 
-    def _started(self, seed: int) -> Network:
+    def _vectors(self, log: InteractionLog) -> torch.Tensor | None:
+        """Vectors of the items' texts, entries of variance 1: float32 [I, D]; None where items are ids alone."""
+        return self._read(item_texts(log)) if self.reads_text else None
+
+    def _read(self, texts: Sequence[str]) -> torch.Tensor:
+        vectors = torch.from_numpy(open_cached(self.config.encoder).encode(texts))
+        return functional.layer_norm(vectors, vectors.shape[1:])
+
+    def reading(self, log: InteractionLog) -> Self:
+        """This model after it has read the texts of the log's items again; nothing is trained.
+
+        Raises:
+            DataError: the log has other items, or no texts.
+        """
+        vectors = self._vectors(log)
+        if vectors is None or len(vectors) != self.n_items:
+            raise DataError(f"{self.name} with item_vectors={self.config.item_vectors!r} cannot read these items")
+        found = type(self)(self.config)
+        found.load(self.state() | {"text": vectors}, self.n_users, self.n_items)
+        found.epochs = self.epochs
+        return found
+
+    def text_scores(self, users: NDArray[np.int64], history: InteractionLog, texts: Sequence[str]) -> Float32:
+        """See ReadsText."""
+        network = self._fitted()
+        with torch.no_grad():
+            found: Float32 = (self._states(users, history) @ network.vectors(self._read(texts)).T).cpu().numpy()
+        return found
+
+    def _started(self, seed: int, vectors: torch.Tensor | None) -> Network:
         """A network with its first values; none depends on users, so injected ones change none of them."""
-        network = self._empty(self.n_items).to_empty(device="cpu")
+        network = self._empty(self.n_items, None if vectors is None else vectors.shape[1]).to_empty(device="cpu")
+        if vectors is not None:
+            network.text = vectors
         with torch.no_grad():
             for name, parameter in network.named_parameters():
                 if parameter.ndim == 1:
@@ -239,30 +246,34 @@ class SequentialModel:
                 parameter.copy_(torch.from_numpy(start * np.float32(self.spread(name, shape))))
         return network
 
-    def _empty(self, n_items: int) -> Network:
+    def _empty(self, n_items: int, text_width: int | None = None) -> Network:
         with torch.device("meta"):
-            return self.network(n_items)
+            return self.network(n_items, text_width)
 
     def scores(self, users: NDArray[np.int64], history: InteractionLog) -> Float32:
         """See Recommender."""
+        with torch.no_grad():
+            found: Float32 = (self._states(users, history) @ self._fitted().table().T).cpu().numpy()
+        return found
+
+    def _states(self, users: NDArray[np.int64], history: InteractionLog) -> torch.Tensor:
+        """What each user's history leads to, float [B, d]; zeros for users without one."""
         network = self._fitted()
-        device = network.item.device
         offsets, items = ordered(history)
         users = np.asarray(users, np.int64)
         stop = offsets[users + 1]
         length = np.minimum(stop - offsets[users], self.config.max_length)
-        block = np.zeros((len(users), self.n_items), np.float32)
+        table = network.table()
+        found = table.new_zeros(len(users), table.shape[1])
         order = np.argsort(length, kind="stable")
         order = order[length[order] > 0]
         step = max(1, _SCORED_TOKENS // int(length.max(initial=1)))
-        with torch.no_grad():
-            for first in range(0, len(order), step):
-                rows = order[first : first + step]
-                inputs, _ = padded(items, (stop - length)[rows], length[rows])
-                hidden = network.encode(torch.from_numpy(inputs).to(device), Dropout(0.0, None))
-                last = hidden[torch.arange(len(rows)), torch.from_numpy(length[rows] - 1)]
-                block[rows] = (last @ network.item.T).cpu().numpy()
-        return block
+        for first in range(0, len(order), step):
+            rows = order[first : first + step]
+            inputs, _ = padded(items, (stop - length)[rows], length[rows])
+            hidden = network.encode(torch.from_numpy(inputs).to(table.device), table, Dropout(0.0, None))
+            found[rows] = hidden[torch.arange(len(rows)), torch.from_numpy(length[rows] - 1)]
+        return found
 
     def _fitted(self) -> Network:
         if self._network is None:
@@ -271,17 +282,20 @@ class SequentialModel:
 
     def state(self) -> dict[str, torch.Tensor]:
         """The fitted tensors, CPU, contiguous."""
-        return {name: value.detach().cpu().clone().contiguous() for name, value in self._fitted().named_parameters()}
+        return {name: value.detach().cpu().clone().contiguous() for name, value in self._fitted().state_dict().items()}
 
     def load(self, state: Mapping[str, torch.Tensor], n_users: int, n_items: int) -> None:
         """Take fitted tensors."""
         self.n_users, self.n_items = n_users, n_items
-        network = self._empty(n_items).to_empty(device="cpu")
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                parameter.copy_(state[name])
+        width = state["text"].shape[1] if self.reads_text else None
+        network = self._empty(n_items, width).to_empty(device="cpu")
+        network.load_state_dict(state)
         self._network = network
 
     def shapes(self, n_users: int, n_items: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """Name, shape and dtype of every tensor of `state` at this size."""
-        return {name: (tuple(value.shape), value.dtype) for name, value in self._empty(n_items).named_parameters()}
+        shapes = {}
+        for name, value in self._empty(n_items, 1 if self.reads_text else None).state_dict().items():
+            wide = self.reads_text and name in ("text", "project.weight")
+            shapes[name] = ((value.shape[0], -1) if wide else tuple(value.shape), value.dtype)
+        return shapes

