@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from ..datasets.errors import InputError
 from ..datasets.log import Int64, InteractionLog, Profiles
@@ -26,7 +28,6 @@ from .surrogate.wmf import WMF, WMFConfig
 
 _DERIVED: frozenset[Grant] = frozenset({"catalogue", "global_ratings", "popularity", "item_means", "log"})
 _LEAST = 5  # users of a group on average at least: a share of fewer says little
-_ROUNDS = 20
 
 Measure = Literal["softmax", "hits"]
 """What a group gains: mean softmax of the target among what a user lacks, or the share of users with it in the list."""
@@ -92,6 +93,7 @@ class UBA(Attack):
     grants = frozenset({"catalogue", "log"})
     kinds: ClassVar[frozenset[Kind]] = frozenset({"rating", "implicit"})
     directions: ClassVar[frozenset[Direction]] = frozenset({"push"})
+    version: ClassVar[int] = 2
     config_type = UBAConfig
 
     def craft(self, knowledge: Knowledge, goal: Goal, rng: np.random.Generator) -> Draft:
@@ -233,34 +235,15 @@ def allocate(value: NDArray[np.float64]) -> Int64:
 
 
 def clusters(vectors: NDArray[np.float64], most: int, rng: np.random.Generator) -> Int64:
-    """Groups of near vectors by k-means, started far apart (k-means++): float64 [n, d] -> int64 [n], 0..G-1.
+    """Groups of near vectors by k-means, all with members: float64 [n, d] -> int64 [n], 0..G-1.
 
-    Every group has members; there are `most` of them, or fewer where vectors coincide.
+    There are `most` groups, or fewer where vectors coincide.
     """
-    centres = vectors[rng.integers(len(vectors))][None]
-    while len(centres) < most:
-        away = _distances(vectors, centres).min(axis=1)
-        if not (away > 1e-12).any():
-            break
-        centres = np.concatenate([centres, vectors[rng.choice(len(vectors), p=away / away.sum())][None]])
-    group = _distances(vectors, centres).argmin(axis=1)
-    for _ in range(_ROUNDS):
-        counts = np.bincount(group, minlength=len(centres))
-        sums = np.zeros_like(centres)
-        np.add.at(sums, group, vectors)
-        centres = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
-        nearest = _distances(vectors, centres).argmin(axis=1)
-        if (nearest == group).all():
-            break
-        group = nearest
+    distinct = len(np.unique(vectors, axis=0))
+    means = KMeans(min(most, distinct), n_init=1, random_state=int(rng.integers(2**31)))
+    with threadpool_limits(1):  # threads add in another order
+        group = means.fit_predict(vectors)
     return np.unique(group, return_inverse=True)[1].astype(np.int64)
-
-
-def _distances(vectors: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared distances, float64 [n, G]."""
-    squares = (vectors**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1)
-    found: NDArray[np.float64] = np.maximum(squares - 2 * vectors @ centres.T, 0)
-    return found
 
 
 def _nobody(n_items: int) -> Accounts:

@@ -1,7 +1,7 @@
 """All attacks on one victim of one data set: effect, visibility and cost, kept as rows that later runs add to.
 
     python benchmarks/attacks.py --shared ../shared --work DIR --data automotive --model lightgcn [--sizes 1%,5%]
-        [--attacks random,revadv] [--rows benchmarks/results/attacks.csv]
+        [--attacks random,revadv | --settings clear:decay=1] [--rows benchmarks/results/attacks.csv]
     python benchmarks/attacks.py --table [--rows benchmarks/results/attacks.csv]
 
 Five targets, three seeds each, refits from scratch by the victim's recipe for the epochs that early stopping chose.
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--model", default="lightgcn")
     parser.add_argument("--sizes", default="1%,5%", help="attack sizes, with commas between")
     parser.add_argument("--attacks", default="", help="names, with commas between; all that apply if not given")
+    parser.add_argument("--settings", default="", help="of one attack, as clear:decay=1,steps=5; its rows carry them")
     parser.add_argument("--knowledge", type=float, default=1.0, help="share of the users whose profiles are seen")
     parser.add_argument("--jobs", type=int, default=None, help="cells at a time; a core each if not given")
     parser.add_argument("--recipe", default="", help="fields of the victim's recipe, name=value with commas between")
@@ -91,9 +92,11 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
     kind = victim_kind(target)
     names = tuple(options.attacks.split(",")) if options.attacks else tuple(ATTACKS)
     names = tuple(name for name in names if attack_class(name).applies(kind, "push"))
+    varied, _, fields = options.settings.partition(":")
+    own = {varied: dict(pair.split("=") for pair in fields.split(","))} if varied else {}
     settings = InjectionConfig(
-        attacks=names, sizes=tuple(options.sizes.split(",")), strata=("cold",), items=items,
-        per_stratum=5, seeds_per_target=3, control_seeds=3, knowledge=options.knowledge,
+        attacks=(varied,) if varied else names, sizes=tuple(options.sizes.split(",")), strata=("cold",), items=items,
+        per_stratum=5, seeds_per_target=3, control_seeds=3, knowledge=options.knowledge, settings=own,
     )  # fmt: skip
     probe, protocol, store = PromotionProbe(settings, 0), Protocol((20,)), Store(work / "cells")
     plan = make_plan(target, [probe], protocol, store)
@@ -109,7 +112,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
             item = str(target.split.train.item_ids[trial.item])
             row: dict[str, Any] = {
                 "data": options.data, "model": options.model, "size": size, "knowledge": options.knowledge,
-                "attack": attack, "item": item, "seed": trial.attacked.seed,
+                "attack": f"{attack} {fields}".strip(), "item": item, "seed": trial.attacked.seed,
                 "craft_cpu_s": results[trial.attacked].craft_seconds,
             }  # fmt: skip
             for side in ("control", "clones", "attacked"):
@@ -117,8 +120,8 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
                 for name in ("hr@20", "log2_rank", "standard_score"):
                     row[f"{side}_{name}"] = values.get(f"target/{item}/{name}")
                 row[f"{side}_ndcg@20"] = values["ndcg@20"]
-            own = results[trial.attacked].values
-            aucs = [value for name, value in own.items() if name.endswith("/auc") and value is not None]
+            seen = results[trial.attacked].values
+            aucs = [value for name, value in seen.items() if name.endswith("/auc") and value is not None]
             rows.append(row | {"auc": max(aucs, default=None)})
     found = pd.DataFrame(rows)
     numbers = found.select_dtypes("number").columns.difference(["seed"])

@@ -119,25 +119,27 @@ def _product() -> LGConv:
     return LGConv(normalize=False)
 
 
-def _mean_of_layers(graph: torch.Tensor, base: torch.Tensor, layers: int, first: bool) -> torch.Tensor:
-    """(x + A x + ... + A^L x) / (L + 1), or (A x + ... + A^L x) / L, by Horner's rule."""
+def _mean_of_layers(
+    graph: torch.Tensor, base: torch.Tensor, layers: int, first: bool, once: torch.Tensor | None = None
+) -> torch.Tensor:
+    """(x + A x + ... + A^L x) / (L + 1), or (A x + ... + A^L x) / L, by Horner's rule; `once` is A x if known."""
     product = _product()
     total = base
     for layer in range(layers):
-        total = product(total, graph)
+        total = once.clone() if layer == 0 and once is not None else product(total, graph)
         if first or layer < layers - 1:
             total += base
     return total / (layers + first) if first or layers > 1 else total
 
 
 def _noisy_mean(
-    graph: torch.Tensor, base: torch.Tensor, layers: int, strength: float, rng: torch.Generator
+    graph: torch.Tensor, once: torch.Tensor, layers: int, strength: float, rng: torch.Generator
 ) -> torch.Tensor:
     product = _product()
-    now = base
-    total = torch.zeros_like(base)
-    for _ in range(layers):
-        now = product(now, graph)
+    now = once.clone()
+    total = torch.zeros_like(once)
+    for layer in range(layers):
+        now = product(now, graph) if layer else now
         noise = torch.rand(now.shape, generator=rng, device=now.device)
         length = noise.norm(dim=-1, keepdim=True).clamp_min_(1e-12)
         now += noise.div_(length).mul_(now.sign()).mul_(strength)
@@ -160,10 +162,11 @@ class _Views(torch.autograd.Function):
     ) -> tuple[torch.Tensor, ...]:
         ctx.save_for_backward(graph)
         ctx.shape = layers, first
-        clean = _mean_of_layers(graph, base, layers, first)
         if rng is None:
-            return (clean,)
-        return (clean, *(_noisy_mean(graph, base, layers, strength, rng) for _ in range(2)))
+            return (_mean_of_layers(graph, base, layers, first),)
+        once = _product()(base, graph)  # the first product is the same in all views
+        clean = _mean_of_layers(graph, base, layers, first, once)
+        return (clean, *(_noisy_mean(graph, once, layers, strength, rng) for _ in range(2)))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

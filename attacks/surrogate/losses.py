@@ -11,6 +11,10 @@ Rivals = Literal["all", "above", "published"]
 the logits of all others set to 0 instead of left out, as the public code of Leg-UP has it."""
 
 
+_NOWHERE = -1e30
+"""A score below all others; infinity has no gradient where a user has consumed everything."""
+
+
 def softmax_loss(
     scores: torch.Tensor, targets: torch.Tensor, consumed: torch.Tensor, rivals: Rivals = "all"
 ) -> torch.Tensor:
@@ -25,6 +29,10 @@ def softmax_loss(
     Reference: Lin et al. 2022, Leg-UP, arXiv 2206.11433, the direct attack loss; Tang, Wen and Wang 2020, Revisiting
     Adversarially Learned Injection Attacks, RecSys, equation 6 ("all").
     """
+    if rivals == "all":  # one sum over the catalogue serves all targets
+        own = scores[:, targets]
+        others = torch.logsumexp(scores.masked_fill(consumed, _NOWHERE), -1, keepdim=True)
+        return (torch.where(consumed[:, targets], torch.logaddexp(others, own), others) - own).mean()
     losses = []
     for target in targets:
         own = scores[:, target]
@@ -32,8 +40,7 @@ def softmax_loss(
             logits = scores * (scores >= own[:, None])
             losses.append((torch.logsumexp(logits, -1) - own).sum() / (1.1 * len(scores)))
             continue
-        out = consumed if rivals == "all" else consumed | (scores < own[:, None])
-        out = out.clone()
+        out = consumed | (scores < own[:, None])
         out[:, target] = False
         losses.append((torch.logsumexp(scores.masked_fill(out, -torch.inf), -1) - own).mean())
     return torch.stack(losses).mean()
