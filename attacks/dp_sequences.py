@@ -189,6 +189,7 @@ def _windows(log: InteractionLog, accounts: Int64, max_length: int) -> Windows:
         items=np.concatenate([genuine.items, accounts.ravel()]),
         start=np.concatenate([genuine.start, ends - length]),
         length=np.concatenate([genuine.length, length]),
+        user=np.concatenate([genuine.user, log.n_users + np.arange(rows)]),
     )
 
 

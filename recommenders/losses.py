@@ -17,8 +17,12 @@ def bpr(
 
     Reference: Rendle et al. 2009, BPR: Bayesian Personalized Ranking from Implicit Feedback, section 4.
     """
-    margin = (user * (positive - negative)).sum(-1)
-    return _mean(functional.softplus(-margin), weight)
+    return _mean(bpr_each(user, positive, negative), weight)
+
+
+def bpr_each(user: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+    """The loss of every pair, float [B]; see `bpr`."""
+    return functional.softplus(-(user * (positive - negative)).sum(-1))
 
 
 def sampled_softmax(
@@ -41,7 +45,20 @@ def sampled_softmax(
     Reference: Wu et al. 2024, On the Effectiveness of Sampled Softmax Loss for Item Recommendation, equation 4.
     """
     user, positive, negatives = (functional.normalize(x, dim=-1) for x in (user, positive, negatives))
-    value: torch.Tensor = _SharedSoftmax.apply(user, positive, negatives, temperature, weight, hits)  # type: ignore[no-untyped-call]
+    value: torch.Tensor = _SharedSoftmax.apply(user, positive, negatives, temperature, weight, hits)[0]  # type: ignore[no-untyped-call]
+    return value
+
+
+def sampled_softmax_each(
+    user: torch.Tensor,
+    positive: torch.Tensor,
+    negatives: torch.Tensor,
+    temperature: float,
+    hits: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The loss of every pair, float [B], without gradient; see `sampled_softmax`."""
+    user, positive, negatives = (functional.normalize(x, dim=-1) for x in (user, positive, negatives))
+    value: torch.Tensor = _SharedSoftmax.apply(user, positive, negatives, temperature, None, hits)[1]  # type: ignore[no-untyped-call]
     return value
 
 
@@ -61,7 +78,7 @@ class _SharedSoftmax(torch.autograd.Function):
         temperature: float,
         weight: torch.Tensor | None,
         hits: torch.Tensor | None,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         rows = len(user)
         scale = 1.0 / temperature
         share = user.new_full((rows,), 1.0 / rows) if weight is None else weight / rows
@@ -81,13 +98,14 @@ class _SharedSoftmax(torch.autograd.Function):
             part *= (share[start:end] * scale / total[start:end])[:, None]
             torch.mm(part, negatives, out=to_user[start:end])
             to_negatives.addmm_(part.T, user[start:end])
-        loss = share @ (torch.log(total) - own)
+        each = torch.log(total) - own
+        ctx.mark_non_differentiable(each)
         pull = ((1.0 - torch.exp(own) / total) * share * scale)[:, None]
         ctx.save_for_backward(to_user.addcmul_(pull, positive, value=-1.0), -pull * user, to_negatives)
-        return loss
+        return share @ each, each
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         return (*(gradient * saved for saved in ctx.saved_tensors), None, None, None)
 
 

@@ -16,9 +16,9 @@ from ..datasets.log import Float32, Int64, InteractionLog
 from ..datasets.seeding import rng as seeded
 from ..datasets.split import Split
 from .base import ModelConfig, Report
-from .losses import bpr, sampled_softmax, squared_norm
+from .losses import bpr, bpr_each, sampled_softmax, sampled_softmax_each, squared_norm
 from .sampling import Positives, blocks, collisions
-from .trainer import Schedule, open_device, train, validation
+from .trainer import Compared, Harden, Schedule, open_device, train, validation
 
 
 class PairwiseConfig(ModelConfig):
@@ -169,20 +169,44 @@ class PairTraining:
 
     def loss(self, batch: PairBatch, rng: torch.Generator) -> torch.Tensor:
         """The configured loss, and the encoder's own term."""
+        vectors, rest = self.vectors(batch, rng)
+        value = self.ranking(vectors, batch, batch.weight)
+        return value if rest is None else value + rest
+
+    def vectors(self, batch: PairBatch, rng: torch.Generator) -> tuple[Compared, torch.Tensor | None]:
+        """Vectors of users, positives and negatives as they are scored; the L2 term of bpr and the encoder's own."""
         config = self.config
         base = self.first()
-        final, extra = self.encoder.training(base, batch, rng)
+        final, rest = self.encoder.training(base, batch, rng)
         rows = torch.cat([batch.user, batch.positive, batch.negative])
         sizes = [len(batch.user), len(batch.positive), len(batch.negative)]
+        if config.loss == "bpr" and config.l2:
+            parts = torch.split(functional.embedding(rows, base), sizes)
+            norm = config.l2 * squared_norm(parts, batch.weight)
+            rest = norm if rest is None else norm + rest
         user, positive, negative = torch.split(functional.embedding(rows, final), sizes)
-        if config.loss == "bpr":
-            value = bpr(user, positive, negative, batch.weight)
-            if config.l2:
-                parts = torch.split(functional.embedding(rows, base), sizes)
-                value = value + config.l2 * squared_norm(parts, batch.weight)
-        else:
-            value = sampled_softmax(user, positive, negative, config.temperature, batch.weight, batch.hits)
-        return value if extra is None else value + extra
+        return (user, positive, negative), rest
+
+    def ranking(self, vectors: Compared, batch: PairBatch, weight: torch.Tensor | None) -> torch.Tensor:
+        """See RankingTraining."""
+        if self.config.loss == "bpr":
+            return bpr(*vectors, weight)
+        return sampled_softmax(*vectors, self.config.temperature, weight, batch.hits)
+
+    def each(self, vectors: Compared, batch: PairBatch) -> torch.Tensor:
+        """See RankingTraining."""
+        with torch.no_grad():
+            if self.config.loss == "bpr":
+                return bpr_each(*vectors)
+            return sampled_softmax_each(*vectors, self.config.temperature, batch.hits)
+
+    def weights(self, batch: PairBatch) -> torch.Tensor | None:
+        """See RankingTraining."""
+        return batch.weight
+
+    def users(self, batch: PairBatch) -> torch.Tensor:
+        """Rows of the base table."""
+        return batch.user
 
     def refresh(self) -> None:
         """Hand over the tables as they are now."""
@@ -233,6 +257,7 @@ class PairwiseModel:
         epochs: int | None = None,
         report: Report | None = None,
         device: str = "cpu",
+        harden: Harden | None = None,
     ) -> None:
         """See `Model.fit`; raises DataError if no pair is left to train on."""
         config = self.config
@@ -240,8 +265,9 @@ class PairwiseModel:
         pairs = Positives.of(log, weights)
         self.n_users, self.n_items = log.n_users, log.n_items
         schedule = Schedule(config.learning_rate, config.max_epochs, config.patience, config.every, config.decay)
+        training = self.training(log, pairs, seed, place)
         self.epochs = train(
-            self.training(log, pairs, seed, place),
+            training if harden is None else harden(training),
             schedule,
             seed,
             validate=validation(self, valid),

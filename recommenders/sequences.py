@@ -53,12 +53,14 @@ class Windows:
         items: int64 [E], all sequences one after the other.
         start: int64 [W], first input.
         length: int64 [W], number of pairs, 1..max_length.
+        user: int64 [W], whose window it is.
         weight: float32 [W], weight of the window's user, or None for all ones.
     """
 
     items: Int64
     start: Int64
     length: Int64
+    user: Int64
     weight: Float32 | None = None
 
     @classmethod
@@ -83,7 +85,7 @@ class Windows:
         before_end = np.cumsum(count)[user] - 1 - np.arange(len(user))
         stop = offsets[user] + pairs[user] - before_end * max_length
         start = np.maximum(offsets[user], stop - max_length)
-        return cls(items, start, stop - start, None if weight is None else weight[user])
+        return cls(items, start, stop - start, user, None if weight is None else weight[user])
 
     def targets(self, rows: Int64) -> Int64:
         """Targets of these windows, one after the other, int64 [T]."""

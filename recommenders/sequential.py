@@ -21,8 +21,8 @@ from ..language.texts import item_texts
 from .base import ModelConfig, Report
 from .network import Dropout, Network
 from .sequences import Windows, ordered, padded
-from .softmax import cross_entropy
-from .trainer import Schedule, open_device, train, validation
+from .softmax import cross_entropy, cross_entropy_each
+from .trainer import Compared, Harden, Schedule, open_device, train, validation
 
 SMALL_CATALOGUE = 5000
 """Up to so many items `loss: auto` means the full softmax."""
@@ -64,6 +64,7 @@ class SequenceBatch:
         places: int64 [T], the real positions in the flattened items.
         target: int64 [T], the item that follows each of them.
         weight: float32 [T] or None.
+        user: int64 [T], whose position it is.
         drawn: int64 [N], shared negatives, or None for the full softmax.
         bias: float32 [N], their logQ correction, or None.
     """
@@ -72,6 +73,7 @@ class SequenceBatch:
     places: torch.Tensor
     target: torch.Tensor
     weight: torch.Tensor | None
+    user: torch.Tensor
     drawn: torch.Tensor | None
     bias: torch.Tensor | None
 
@@ -114,6 +116,7 @@ class SequenceTraining:
                 self._put(np.flatnonzero(valid)),
                 self._put(windows.targets(rows)),
                 weight,
+                self._put(np.repeat(windows.user[rows], windows.length[rows])),
                 None if drawn is None else self._put(drawn),
                 bias,
             )
@@ -128,17 +131,39 @@ class SequenceTraining:
 
     def loss(self, batch: SequenceBatch, rng: torch.Generator) -> torch.Tensor:
         """Cross-entropy of the next item, mean over all positions with the weight of their user."""
+        vectors, _ = self.vectors(batch, rng)
+        return self.ranking(vectors, batch, batch.weight)
+
+    def vectors(self, batch: SequenceBatch, rng: torch.Generator) -> tuple[Compared, None]:
+        """States, vectors of the items that follow, and of the candidates (catalogue or negatives)."""
         table = self.network.table()
         hidden = self.network.encode(batch.items, table, Dropout(self.config.dropout, rng)).flatten(0, 1)
         if len(batch.places) < len(hidden):
             hidden = hidden[batch.places]
         if batch.drawn is None:
-            return cross_entropy(
-                hidden, functional.embedding(batch.target, table), batch.target, table, weight=batch.weight
-            )
+            return (hidden, functional.embedding(batch.target, table), table), None
         rows = functional.embedding(torch.cat([batch.target, batch.drawn]), table)
         positive, negative = torch.split(rows, [len(batch.target), len(batch.drawn)])
-        return cross_entropy(hidden, positive, batch.target, negative, batch.drawn, batch.bias, batch.weight)
+        return (hidden, positive, negative), None
+
+    def ranking(self, vectors: Compared, batch: SequenceBatch, weight: torch.Tensor | None) -> torch.Tensor:
+        """See RankingTraining."""
+        hidden, positive, candidates = vectors
+        return cross_entropy(hidden, positive, batch.target, candidates, batch.drawn, batch.bias, weight)
+
+    def each(self, vectors: Compared, batch: SequenceBatch) -> torch.Tensor:
+        """See RankingTraining."""
+        hidden, positive, candidates = vectors
+        with torch.no_grad():
+            return cross_entropy_each(hidden, positive, batch.target, candidates, batch.drawn, batch.bias)
+
+    def weights(self, batch: SequenceBatch) -> torch.Tensor | None:
+        """See RankingTraining."""
+        return batch.weight
+
+    def users(self, batch: SequenceBatch) -> torch.Tensor:
+        """Indices of the log."""
+        return batch.user
 
     def refresh(self) -> None:
         """Nothing to do: scores read the network itself."""
@@ -184,6 +209,7 @@ class SequentialModel:
         epochs: int | None = None,
         report: Report | None = None,
         device: str = "cpu",
+        harden: Harden | None = None,
     ) -> None:
         """See `Model.fit`; a user's weight is that of all positions of its sequence. Same bytes on a CPU only.
 
@@ -198,7 +224,13 @@ class SequentialModel:
         schedule = Schedule(config.learning_rate, config.max_epochs, config.patience, config.every, config.decay)
         training = SequenceTraining(config, windows, self._network, place)
         self.epochs = train(
-            training, schedule, seed, validate=validation(self, valid), epochs=epochs, report=report, device=device
+            training if harden is None else harden(training),
+            schedule,
+            seed,
+            validate=validation(self, valid),
+            epochs=epochs,
+            report=report,
+            device=device,
         )
         self._network.cpu()
 

@@ -33,7 +33,22 @@ def cross_entropy(
     """
     value: torch.Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
         hidden, positive, target, candidates, drawn, bias, weight
-    )
+    )[0]
+    return value
+
+
+def cross_entropy_each(
+    hidden: torch.Tensor,
+    positive: torch.Tensor,
+    target: torch.Tensor,
+    candidates: torch.Tensor,
+    drawn: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The loss of every position, float [T], without gradient; see `cross_entropy`."""
+    value: torch.Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, positive, target, candidates, drawn, bias, None
+    )[1]
     return value
 
 
@@ -50,7 +65,7 @@ class _CrossEntropy(torch.autograd.Function):
         drawn: torch.Tensor | None,
         bias: torch.Tensor | None,
         weight: torch.Tensor | None,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         rows = len(hidden)
         share = hidden.new_full((rows,), 1.0 / rows) if weight is None else weight / rows
         own = (hidden * positive).sum(-1)
@@ -72,12 +87,13 @@ class _CrossEntropy(torch.autograd.Function):
             chance *= (share[part] / total)[:, None]
             torch.mm(chance, candidates, out=to_hidden[part])
             to_candidates.addmm_(chance.T, here)
-        loss = share @ (level - own)
+        each = level - own
+        ctx.mark_non_differentiable(each)
         pull = (share * (torch.exp(own - level) - 1.0))[:, None]
         ctx.save_for_backward(to_hidden.addcmul_(pull, positive), pull * hidden, to_candidates)
-        return loss
+        return share @ each, each
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         to_hidden, to_positive, to_candidates = (gradient * saved for saved in ctx.saved_tensors)
         return to_hidden, to_positive, None, to_candidates, None, None, None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -40,6 +40,41 @@ class Trainable(Protocol[Batch]):
     def refresh(self) -> None:
         """Make `scores` follow the current parameters (propagate, copy, ...); called without gradient."""
         ...
+
+
+Compared = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Float [B, d] what asks (users, states), float [B, d] what should be near it, float [B or N, d] what should not."""
+
+
+class RankingTraining(Trainable[Batch], Protocol[Batch]):
+    """A training whose loss compares vectors row by row: pairs, or positions of sequences. Defences build on it.
+
+    `loss` is `ranking(vectors) + rest`.
+    """
+
+    def vectors(self, batch: Batch, rng: torch.Generator) -> tuple[Compared, torch.Tensor | None]:
+        """The vectors that are compared, and the rest of the loss or None."""
+        ...
+
+    def ranking(self, vectors: Compared, batch: Batch, weight: torch.Tensor | None) -> torch.Tensor:
+        """Mean loss of the rows with a weight each, float [B] or None: a scalar."""
+        ...
+
+    def each(self, vectors: Compared, batch: Batch) -> torch.Tensor:
+        """The loss of every row, float [B], without gradient and weight."""
+        ...
+
+    def weights(self, batch: Batch) -> torch.Tensor | None:
+        """The rows' weights as the log has them, float [B]; None for all ones."""
+        ...
+
+    def users(self, batch: Batch) -> torch.Tensor:
+        """A number for the user of each row, int64 [B], the same in all batches, below the number of nodes."""
+        ...
+
+
+Harden = Callable[[RankingTraining[Any]], Trainable[Any]]
+"""What a defence makes of a training."""
 
 
 @dataclass(frozen=True)
