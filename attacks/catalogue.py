@@ -16,6 +16,7 @@ from .bandwagon import Bandwagon
 from .base import Attack
 from .clear import CLeaR
 from .clone import CloneAndPush
+from .diffusion import Diffusion
 from .dlattack import DLAttack
 from .dp_sequences import DPSequences
 from .dual_promotion import DualPromotion
@@ -46,6 +47,7 @@ ATTACKS: Mapping[str, type[Attack]] = {
     "segment": Segment,
     "clone-and-push": CloneAndPush,
     "aush": AUSH,
+    "diffusion": Diffusion,
     "leg-up": LegUP,
     "leg-up-features": FeatureLegUP,
     "pga": PGA,

@@ -8,16 +8,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ..audit.cell import Cell
-from ..audit.evidence import Evidence, Unit
+from ..audit.evidence import Evidence
 from ..audit.probe import Probe, Results
-from ..datasets.log import InteractionLog
 from ..recommenders.target import Target
 from .catalogue import attack_class
 from .config import InjectionConfig
-from .design import Design, Trial, by_stratum, make_design
+from .design import Design, by_stratum, make_design
 from .goal import Direction
+from .reading import Reader, mean
 from .targets import WORDS, Stratum
-from .visibility import PREFIX
 
 
 class _InjectionProbe(Probe):
@@ -41,31 +40,31 @@ class _InjectionProbe(Probe):
         found: list[Evidence] = []
         for (attack, size), trials in design.trials.items():
             for stratum in dict.fromkeys(design.targets.strata):
-                reader = _Reader(log, results, by_stratum(trials, stratum))
+                reader = Reader(log, results, by_stratum(trials, stratum))
                 found += self._of_stratum(design, attack, size, stratum, reader)
-            found.append(self._utility(design, attack, size, _Reader(log, results, trials)))
-            found.append(self._visibility(design, attack, size, _Reader(log, results, trials)))
+            found.append(self._utility(design, attack, size, Reader(log, results, trials)))
+            found.append(self._visibility(design, attack, size, Reader(log, results, trials)))
         for name in design.inapplicable:
             why = f"attack {name} cannot {self.direction} an item on {design.kind} data"
             found.append(self._make(f"{name}.none", why, "none", "none", "higher", missing=why))
         return found
 
     def _of_stratum(
-        self, design: Design, attack: str, size: str, stratum: Stratum, reader: _Reader
+        self, design: Design, attack: str, size: str, stratum: Stratum, reader: Reader
     ) -> Iterable[Evidence]:
         k = self.config.cutoff
         push = self.direction == "push"
         item, under = f"{WORDS[stratum]} item", f"under {size} fake users ({attack})"
         details = self._details(design, attack, size) | {"stratum": stratum}
         details |= {
-            "utility_change": _mean(reader.changes(f"ndcg@{k}", watched=False)),
-            "exposure_change": _mean(reader.changes("exposure/gini", watched=False)),
+            "utility_change": mean(reader.changes(f"ndcg@{k}", watched=False)),
+            "exposure_change": mean(reader.changes("exposure/gini", watched=False)),
             # of predicted ratings where the model predicts any, else in deviations of a user's scores
-            "prediction_shift": _mean(reader.changes("score" if design.kind == "rating" else "standard_score")),
+            "prediction_shift": mean(reader.changes("score" if design.kind == "rating" else "standard_score")),
         }
         hits = f"hr@{k}"
         # where nobody is shown the item, there is nothing to lose
-        if push or not reader.complete or (_mean(reader.values("control", hits)) or 0) > 0:
+        if push or not reader.complete or (mean(reader.values("control", hits)) or 0) > 0:
             sign = 1 if push else -1
             yield self._paired(
                 f"{attack}.{size}.{stratum}.{hits}",
@@ -90,7 +89,7 @@ class _InjectionProbe(Probe):
             measure="log2_rank_shift",
         )
 
-    def _utility(self, design: Design, attack: str, size: str, reader: _Reader) -> Evidence:
+    def _utility(self, design: Design, attack: str, size: str, reader: Reader) -> Evidence:
         name = f"ndcg@{self.config.cutoff}"
         return self._paired(
             f"{attack}.{size}.utility.{name}",
@@ -118,10 +117,10 @@ class _InjectionProbe(Probe):
         also = [name for name in design.aliases[attack] if name != attack]
         return found | ({"also": also} if also else {})
 
-    def _visibility(self, design: Design, attack: str, size: str, reader: _Reader) -> Evidence:
+    def _visibility(self, design: Design, attack: str, size: str, reader: Reader) -> Evidence:
         """AUC of the detector that sees the accounts best; distances and the other detectors in the details."""
-        found = {name: _mean(reader.values("attacked", name, watched=False)) for name in reader.observed()}
-        clones = {name: _mean(reader.values("clones", name, watched=False)) for name in found}
+        found = {name: mean(reader.values("attacked", name, watched=False)) for name in reader.observed()}
+        clones = {name: mean(reader.values("clones", name, watched=False)) for name in found}
         aucs = {name: value for name, value in found.items() if name.endswith("/auc") and value is not None}
         details = self._details(design, attack, size) | {"stealth": found, "stealth_of_clones": clones}
         head = (
@@ -153,7 +152,7 @@ class _InjectionProbe(Probe):
         value: str,
         unit: str,
         worse: Literal["higher", "lower"],
-        reader: _Reader,
+        reader: Reader,
         sign: int,
         details: dict[str, Any],
         *,
@@ -167,12 +166,12 @@ class _InjectionProbe(Probe):
             why = f"no refit of this attack and its control gave {value}; see the failures, or the policy's cut-offs"
             return self._make(name, title, measure or value, unit, worse, missing=why, details=details, cells=cells)
         sides = {"control": "control", "clone_control": "clones", "attacked": "attacked"}
-        means = {name: _mean(reader.values(side, value, watched)) for name, side in sides.items()}
+        means = {name: mean(reader.values(side, value, watched)) for name, side in sides.items()}
         by_target: dict[str, list[float]] = {}
         for one in units:
             by_target.setdefault(one.cluster, []).append(one.value)
         targets = {item: float(np.mean(values)) for item, values in by_target.items()}
-        more_data = _mean([sign * change for change in reader.changes(value, watched, side="clones")])
+        more_data = mean([sign * change for change in reader.changes(value, watched, side="clones")])
         return self._make(
             name,
             title,
@@ -219,76 +218,3 @@ class DemotionProbe(_InjectionProbe):
     title = "Can fake users bury an item?"
     reference = "Lam, Riedl 2004, Shilling Recommender Systems for Fun and Profit, WWW, nuke attacks"
     direction = "nuke"
-
-
-class _Reader:
-    """Values of some trials, of those that were computed with their control."""
-
-    def __init__(self, log: InteractionLog, results: Results, trials: Sequence[Trial]) -> None:
-        self.log = log
-        self.results = results
-        self.trials = [trial for trial in trials if trial.attacked in results and trial.control in results]
-        self.complete = bool(self.trials) and len(self.trials) == len(trials)
-
-    def keys(self, trial: Trial) -> list[str]:
-        """Keys of the trial's computed cells."""
-        cells = (trial.attacked, trial.control, trial.clones)
-        return [self.results[cell].key for cell in cells if cell in self.results]
-
-    def value(self, cell: Cell, item: int, name: str, watched: bool) -> float | None:
-        """One value; None if it is undefined, was not measured or its cell failed."""
-        if cell not in self.results:
-            return None
-        return self.results[cell].values.get(f"target/{self.log.item_ids[item]}/{name}" if watched else name)
-
-    def values(self, side: str, name: str, watched: bool = True) -> list[float]:
-        """A value of each trial on one side: "attacked", "control" or "clones"."""
-        found = (self.value(getattr(trial, side), trial.item, name, watched) for trial in self.trials)
-        return [value for value in found if value is not None]
-
-    def changes(self, name: str, watched: bool = True, side: str = "attacked") -> list[float]:
-        """One side less control, for each trial."""
-        pairs = (
-            (
-                self.value(getattr(trial, side), trial.item, name, watched),
-                self.value(trial.control, trial.item, name, watched),
-            )
-            for trial in self.trials
-        )
-        return [after - before for after, before in pairs if after is not None and before is not None]
-
-    def units(self, name: str, sign: int, watched: bool) -> list[Unit]:
-        """Paired differences, attacked less control times the sign."""
-        found = []
-        for trial in self.trials:
-            after = self.value(trial.attacked, trial.item, name, watched)
-            before = self.value(trial.control, trial.item, name, watched)
-            if after is not None and before is not None:
-                item = str(self.log.item_ids[trial.item])
-                found.append(Unit(cluster=item, seed=trial.attacked.seed, value=sign * (after - before)))
-        return found
-
-    def observed(self) -> list[str]:
-        """Names of what was observed of the accounts themselves."""
-        names = {name for trial in self.trials for name in self.results[trial.attacked].values}
-        return sorted(name for name in names if name.startswith(PREFIX))
-
-    def alone(self, name: str) -> list[Unit]:
-        """Values of the attacked side, one for each trial."""
-        found = []
-        for trial in self.trials:
-            value = self.value(trial.attacked, trial.item, name, watched=False)
-            if value is not None:
-                item = str(self.log.item_ids[trial.item])
-                found.append(Unit(cluster=item, seed=trial.attacked.seed, value=value))
-        return found
-
-    @property
-    def resolution(self) -> float:
-        """The largest step that one user makes in a hit rate."""
-        eligible = [count for count in self.values("control", "eligible") if count > 0]
-        return 1 / min(eligible) if eligible else 0.0
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,7 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     values.update(_watched_values(ranking, split.train, cell.watch, protocol.cutoffs))
     values.update(standing(model, history, cell.watch))
     values.update(injected.observed)
+    values.update(injected.defended)
     arrays: dict[str, NDArray[Any]] = {}
     if cell.keeps_lists:
         arrays = {"items": ranking.slate.items, "users": utility.users, **utility.values}
@@ -97,10 +98,17 @@ def _result(
 
 @dataclass(frozen=True)
 class Injected:
-    """What is known of the accounts that were injected: named values, and CPU seconds of their making."""
+    """What is known of the accounts that were injected.
+
+    Attributes:
+        observed: named values.
+        seconds: CPU seconds of their making.
+        defended: what a defence made of them.
+    """
 
     observed: Mapping[str, float | None]
     seconds: float | None
+    defended: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def fitted(cell: Cell, target: Target) -> tuple[Recommender, Injected]:
@@ -114,7 +122,14 @@ def fitted(cell: Cell, target: Target) -> tuple[Recommender, Injected]:
         seconds = round(time.process_time() - started, 3)
         injected = Injected(cell.injection.observe(log, profiles), seconds)
         log = log.with_accounts(profiles)
-    return fit(cell.recipe or target.recipe, log, cell.seed), injected
+    recipe = cell.recipe or target.recipe
+    if cell.defense is None:
+        return fit(recipe, log, cell.seed), injected
+    started = time.process_time()
+    defended = cell.defense.train(recipe, log, cell.seed)
+    found = cell.defense.observe(defended, log, target.split.train.n_users)
+    found |= {"defense/seconds": round(time.process_time() - started, 3)}
+    return defended.model, replace(injected, defended=found)
 
 
 def _watched_values(

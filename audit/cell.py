@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..datasets.log import InteractionLog, Profiles
 from ..recommenders.base import Recipe, Recommender
 from ..recommenders.target import Target
@@ -35,6 +38,37 @@ class Injection(Protocol):
 
     def observe(self, log: InteractionLog, profiles: Profiles) -> dict[str, float | None]:
         """What the accounts look like beside the genuine users: named values, kept with the cell."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Defended:
+    """A victim trained with a defence.
+
+    Attributes:
+        model: the victim.
+        suspicion: float64 [accounts], higher is more suspicious, or None if the defence judges no accounts.
+        weights: float32 [accounts], what each account counted in training, or None.
+    """
+
+    model: Recommender
+    suspicion: NDArray[np.float64] | None = None
+    weights: NDArray[np.float32] | None = None
+
+
+class Defense(Protocol):
+    """How a refit is protected. Implementations are picklable."""
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that determines the defence, as JSON; part of the cell's key."""
+        ...
+
+    def train(self, recipe: Recipe, log: InteractionLog, seed: int) -> Defended:
+        """Train on a log with whatever was injected; which accounts that is is not said. Deterministic."""
+        ...
+
+    def observe(self, defended: Defended, log: InteractionLog, genuine: int) -> dict[str, float | None]:
+        """How well it knew the accounts apart, once it is done: those from `genuine` on were injected."""
         ...
 
 
@@ -70,6 +104,7 @@ class Cell:
         injection: accounts added to the training log; None for a control.
         watch: item indices whose ranks are measured over the genuine users who lack them.
         inquiry: what an "inquiry" asks.
+        defense: how a refit is protected; None trains as the owner did.
     """
 
     kind: Literal["model", "reference", "refit", "inquiry"]
@@ -79,6 +114,7 @@ class Cell:
     injection: Injection | None = None
     watch: tuple[int, ...] = ()
     inquiry: Inquiry | None = None
+    defense: Defense | None = None
 
     @property
     def keeps_lists(self) -> bool:
@@ -90,11 +126,12 @@ class Cell:
         """What distinguishes this cell from others of the same target, as JSON."""
         if self.inquiry is not None:
             return self.inquiry.describe()
-        return {
+        found: dict[str, Any] = {
             "recipe": None if self.recipe is None else recipe_json(self.recipe),
             "injection": None if self.injection is None else self.injection.describe(),
             "watch": list(self.watch),
         }
+        return found if self.defense is None else found | {"defense": self.defense.describe()}
 
     def key(self, target: Target, measured: Mapping[str, Any]) -> str:
         """The cell's content hash (hex, 32 characters) for a target.

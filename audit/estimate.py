@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,16 +47,18 @@ class Cost:
 def estimate(plan: Plan, target: Target, jobs: int | None) -> Cost:
     """The cost of what is missing in a plan.
 
-    A refit costs what the training of the checkpoint cost by its own record, a reference model a small part
-    of that. Memory counts each worker's copy of the log (16 bytes an event, three times over while a model is
-    built), its float32 vectors with optimiser state, and one block of scores.
+    A refit costs what the training of the checkpoint cost by its own record, a test of the checkpoint (which fits a
+    surrogate or asks it many times) about half of that, a reference model a small part. Memory counts each worker's
+    copy of the log (16 bytes an event, three times over while a model is built), its float32 vectors with optimiser
+    state, and one block of scores.
     """
     workers = min(jobs or os.cpu_count() or 1, max(len(plan.missing), 1))
     log = target.split.train
-    refits = sum(cell.kind == "refit" for cell in plan.missing.values())
+    kinds = Counter(cell.kind for cell in plan.missing.values())
+    refits = kinds["refit"] + kinds["inquiry"] / 2
     seconds = None
     if target.fit_seconds is not None:
-        seconds = (refits * target.fit_seconds + 0.5 * (len(plan.missing) - refits)) / workers
+        seconds = (refits * target.fit_seconds + 0.5 * (kinds["model"] + kinds["reference"])) / workers
     weights = sum(tensor.numel() * tensor.element_size() for tensor in target.model.state().values())
     block = 512 * log.n_items * 4
     memory = workers * (WORKER_MIB + (3 * 16 * len(log) + 4 * weights + 2 * block) / 2**20)

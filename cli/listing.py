@@ -12,20 +12,28 @@ from . import options as opt
 if TYPE_CHECKING:
     from ..fairness.measure import Measure
 
-KINDS = ("attacks", "models", "measures", "checks")
+KINDS = ("attacks", "rewritings", "defenses", "detectors", "models", "measures", "checks")
 
 
 def catalogue() -> dict[str, dict[str, Any]]:
     """Everything that has a name: kind -> name -> the class or descriptor behind it."""
     from ..attacks.catalogue import attack_class
     from ..attacks.catalogue import names as attack_names
+    from ..attacks.rewriting.catalogue import REWRITINGS
+    from ..defenses.base import Detector
+    from ..defenses.catalogue import defense_class
+    from ..defenses.catalogue import names as defense_names
     from ..fairness.catalogue import ALL
     from ..recommenders.catalogue import model_class
     from ..recommenders.catalogue import names as model_names
     from .checks import check_classes
 
+    defenses = {name: defense_class(name) for name in defense_names()}
     return {
         "attacks": {name: attack_class(name) for name in attack_names()},
+        "rewritings": dict(REWRITINGS),
+        "defenses": {name: entry for name, entry in defenses.items() if not issubclass(entry, Detector)},
+        "detectors": {name: entry for name, entry in defenses.items() if issubclass(entry, Detector)},
         "models": {name: model_class(name) for name in model_names()},
         "measures": {measure.slug: measure for measure in ALL},
         "checks": dict(check_classes()),

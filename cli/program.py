@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..datasets.errors import RecauditError, UnfinishedError
-from . import attack, demo, evaluate, listing, measure, policy, records, run, train
+from . import attack, demo, detect, evaluate, listing, measure, policy, records, run, train
 
 INTERRUPTED = 130
 
@@ -58,6 +58,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(evaluate.recommend)
 app.command("attack")(attack.attack)
+app.command("detect")(detect.detect)
 app.command("measure")(measure.measure)
 app.command("compare")(records.compare)
 app.command("list")(listing.list_)

@@ -190,7 +190,7 @@ def test_every_setting_of_a_preset_exists_and_every_check_setting_is_shown(tmp_p
     for key, settings in policy.checks.items():
         given = {name: value for name, value in settings.items() if name != "enabled"}
         config = configs()[key].model_validate(given)
-        shown = set(given) | ({"settings"} if key in ("promotion", "demotion") else set())
+        shown = set(given) | ({"settings"} if key in ("promotion", "demotion", "defense") else set())
         assert shown >= set(type(config).model_fields), key
         assert given.get("cutoff", 20) in policy.cutoffs
 
@@ -244,6 +244,8 @@ def test_rules_of_a_preset_meet_the_evidence_of_its_checks(preset: str) -> None:
                 ids.append(f"{check}.{attack}.{size}.utility.ndcg@20")
     for name in policy.checks.get("rewriting", {}).get("rewritings", ()):
         ids += [f"rewriting.{name}.{s}.hr@20" for s in ("head", "middle", "cold")]
+    for name in policy.checks.get("defense", {}).get("defenses", ()):
+        ids += [f"defense.{name}.utility.ndcg@20", f"defense.{name}.popular.1%.hr@20"]
     for events in policy.checks.get("takeover", {}).get("events", ()):
         ids += [f"takeover.{events}-events.{s}.hr@20" for s in ("head", "middle", "cold")]
     used = {rule.select for name in ids if (rule := rule_for(name, policy)) is not None}

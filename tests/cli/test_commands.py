@@ -67,9 +67,28 @@ def test_attack_writes_accounts_of_the_asked_size(recaudit: Recaudit, ratings: P
     assert all(any(row["account"] == name and row["item"] == "00007" for row in rows) for name in accounts)
 
 
+def test_detect_finds_copies_that_attack_wrote(recaudit: Recaudit, ratings: Path, tmp_path: Path) -> None:
+    head, *rows = ratings.read_text().splitlines()
+    copied = rows[0].split(",")[0]
+    fakes = [f"zz{n}" + row[len(copied) :] for n in range(4) for row in rows if row.startswith(copied + ",")]
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text("\n".join([head, *rows, *fakes]) + "\n")
+    answer = recaudit("detect", "--detector", "near-copies", "--data", mixed, "--json")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert {"zz0", "zz1", "zz2", "zz3", copied} <= set(list(found)[:8]) and list(found.values()) == sorted(
+        found.values(), reverse=True
+    )
+    out = tmp_path / "suspicion.csv"
+    shown = recaudit("detect", "--detector", "fap", "--data", mixed, "--out", out, "--top", 3)
+    assert len(shown.stdout.splitlines()) == 5 and len(list(csv.DictReader(out.open()))) == len(found)
+    wrong(recaudit("detect", "--detector", "near-copy", "--data", mixed), "near-copies")
+    wrong(recaudit("detect", "--detector", "t-ce", "--data", mixed), "judges no accounts")
+
+
 def test_list_and_explain(recaudit: Recaudit) -> None:
     kinds = json.loads(recaudit("list", "--json").stdout)
-    assert {"attacks", "models", "measures", "checks"} <= set(kinds)
+    assert {"attacks", "rewritings", "defenses", "detectors", "models", "measures", "checks"} == set(kinds)
     for entries in kinds.values():
         assert entries and all(entry["title"] and entry["reference"] for entry in entries)
     assert "source" in recaudit("explain", "gini").stdout

@@ -1,0 +1,1 @@
+"""Who looks fake: detectors without labels."""

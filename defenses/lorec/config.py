@@ -1,0 +1,81 @@
+"""Settings of LoRec, and when it acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from ..base import DefenseConfig
+from .texts import Arm
+
+
+class LoRecConfig(DefenseConfig):
+    """Settings of LoRec; the defaults are those of the authors' code where nothing else is said."""
+
+    arm: Arm = Field(
+        "real",
+        description="real: texts as they are; permuted: over accounts; random-items: random vectors for the items' "
+        "texts; none: no texts. Only what real does better than the others is the merit of the text",
+    )
+    encoder: str = Field("static", description="of texts: static, sentence, or a folder with a transformers model")
+    fraudsters: float = Field(0.05, gt=0, le=1, description="simulated fraudsters, as a share of the accounts (ours)")
+    attacks: tuple[Literal["random", "bandwagon", "popular"], ...] = Field(
+        ("random", "bandwagon"), min_length=1, description="how they are simulated, in equal parts (ours)"
+    )
+    confidence: float = Field(0.5, ge=0, description="lambda 1, on the entropy of answers about accounts of the log")
+    alignment: float = Field(1.0, ge=0, description="lambda 2, on the cosine to the text of the account")
+    schedule: Literal["scaled", "published"] = Field(
+        "scaled",
+        description="published: updates every 5 epochs up to epoch 30, then every 10, weights from epoch 30, made for "
+        "300 epochs; scaled (ours): by the shares below",
+    )
+    start: float = Field(0.3, gt=0, description="weights count after so large a share of the epochs; above 1 never")
+    every: float = Field(0.02, gt=0, description="share of the epochs between updates; twice that once weights count")
+    cross_fit: int = Field(
+        0, ge=0, description="folds, each judged by a calibrator that has not learnt from it (ours); 0: all by one"
+    )
+    learning_rate: float = Field(0.01, gt=0, description="AdamW's")
+    weight_decay: float = Field(5e-4, ge=0, description="AdamW's")
+    passes: int = Field(2, ge=1, description="over accounts and fraudsters, after each epoch of the victim")
+    batch: int = Field(128, ge=2, description="accounts a step at least; fraudsters come on top (ours)")
+
+    @field_validator("cross_fit")
+    @classmethod
+    def _folds(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one fold would leave nothing to learn from; give 0, or 2 folds and more")
+        return value
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether texts, or what stands for them, have any effect."""
+        return self.arm != "none" and self.alignment > 0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When weights are updated and used, in epochs from 1.
+
+    Attributes:
+        start: the first epoch whose loss is weighed.
+        every: epochs between updates up to `start`.
+        later: and after it.
+    """
+
+    start: int
+    every: int
+    later: int
+
+    @classmethod
+    def of(cls, config: LoRecConfig, epochs: int) -> Timing:
+        """That of the settings for a training of so many epochs."""
+        if config.schedule == "published":
+            return cls(30, 5, 10)
+        every = max(1, round(config.every * epochs))
+        return cls(max(1, round(config.start * epochs)), every, max(1, round(2 * config.every * epochs)))
+
+    def due(self, epoch: int, last: int) -> bool:
+        """Whether an update is due after an epoch, if the last one that was not refused came after epoch `last`."""
+        return epoch - last >= (self.every if epoch <= self.start else self.later)

@@ -1,0 +1,175 @@
+"""LoRec: users are weighed anew while the victim trains, by a calibrator that reads its states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from ...audit.cell import Defended
+from ...datasets.errors import DataError, InputError
+from ...datasets.log import Float32, Int64, InteractionLog
+from ...datasets.seeding import derive, rng
+from ...language.texts import item_texts
+from ...recommenders.base import Recipe
+from ...recommenders.catalogue import fit, model_class
+from ...recommenders.sequential import SequenceTraining, SequentialModel
+from ...recommenders.trainer import Compared, RankingTraining
+from ..base import DefenseConfig, Float64, RobustTraining
+from ..robust.base import Hardened, planned, weighed
+from .config import LoRecConfig, Timing
+from .histories import Histories, simulated
+from .judging import Judge
+from .texts import account_vectors, item_vectors
+from .weights import Compensation
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One try to update the weights.
+
+    Attributes:
+        epoch: after which it was.
+        suspicion: float64 [U], as in `Defended`.
+        done: False if it was refused.
+    """
+
+    epoch: int
+    suspicion: Float64
+    done: bool
+
+
+class Calibrated(Hardened):
+    """A victim's training in which a calibrator learns, and weighs users, between epochs.
+
+    Users the victim learns nothing from (fewer than two events, weight zero in the log) are not read at all: they keep
+    their weight, and are as little suspicious as the least suspicious of the others.
+
+    Attributes:
+        rounds: all tries to update, in order.
+        suspicion: float64 [U] after the last epoch; zeros before the first is over.
+        weights: float32 [U], what each user counts in the loss of this epoch.
+    """
+
+    def __init__(
+        self, training: SequenceTraining, log: InteractionLog, seed: int, config: LoRecConfig, epochs: int
+    ) -> None:
+        """Simulate fraudsters, read the texts, make the calibrators.
+
+        Raises:
+            DataError: the items have no text, and the settings ask for it.
+        """
+        super().__init__(training, log, seed)
+        self.planned = epochs
+        self.timing = Timing.of(config, epochs)
+        self.users: Int64 = np.unique(training.windows.user)
+        self.judge = _judge(training, log, self.users, config, seed)
+        self.compensation = Compensation(len(self.users))
+        self.rounds: list[Round] = []
+        self.suspicion: Float64 = np.zeros(log.n_users)
+        self.weights: Float32 = np.ones(log.n_users, np.float32)
+        self._factor: torch.Tensor | None = None  # None is all ones, to the bit
+
+    def begin(self) -> None:
+        """See Hardened."""
+        if self.epoch < self.timing.start:
+            return
+        self.weights[self.users] = self.compensation.weights()
+        self._factor = torch.from_numpy(self.weights.copy()).to(self.judge.device)
+
+    def rows(self, rng: np.random.Generator) -> Iterator[Any]:
+        """See Hardened; what follows the last batch is asked for when its step is done."""
+        yield from super().rows(rng)
+        self.judge.learn(self.epoch)
+        suspicion = self.judge.suspicion()
+        self.suspicion = np.full(len(self.weights), suspicion.min())
+        self.suspicion[self.users] = suspicion
+        last = max((past.epoch for past in self.rounds if past.done), default=0)
+        if self.timing.due(self.epoch, last):
+            done = self.compensation.update(suspicion, self.judge.level(suspicion))
+            self.rounds.append(Round(self.epoch, self.suspicion, done))
+
+    def compared(self, vectors: Compared, batch: Any) -> torch.Tensor:
+        """See Hardened."""
+        training = self.training
+        factor = None if self._factor is None else self._factor[training.users(batch)]
+        return training.ranking(vectors, batch, weighed(training.weights(batch), factor))
+
+
+def _judge(training: SequenceTraining, log: InteractionLog, users: Int64, config: LoRecConfig, seed: int) -> Judge:
+    accounts = Histories.of_accounts(log, users)
+    count = max(len(config.attacks), round(config.fraudsters * len(users)))
+    fraudsters = simulated(log, users, count, config.attacks, derive(seed, "fraudsters"))
+    texts = None
+    if config.reads_text:
+        draw = rng(seed, "texts")
+        vectors = item_vectors(log, config.arm, config.encoder, draw)
+        texts = None if vectors is None else account_vectors(accounts.plus(fraudsters), vectors, config.arm, draw)
+    longest = training.config.max_length
+    return Judge(training.network, longest, accounts, fraudsters, texts, config, derive(seed, "calibrator"))
+
+
+class LoRec(RobustTraining):
+    """Lowers the weight of accounts that a calibrator takes for fraudsters, again and again, while the victim trains.
+
+    The calibrator never sees a label: it learns to tell fraudsters simulated from the log from the accounts of the log,
+    fakes among them included. Text enters through one term of its loss alone, so the other arms belong beside `real`.
+
+    Attributes:
+        rounds: the tries to update weights in the last `fit`, refused ones included.
+    """
+
+    name: ClassVar[str] = "lorec"
+    title: ClassVar[str] = "LoRec: users weighed by a calibrator that is tied to texts"
+    reference: ClassVar[str] = (
+        "Zhang et al. 2024, LoRec: Large Language Model for Robust Sequential Recommendation against Poisoning "
+        "Attacks, SIGIR, arXiv 2401.17723"
+    )
+    config_type: ClassVar[type[DefenseConfig]] = LoRecConfig
+
+    def __init__(self, config: Any = None) -> None:
+        """See Defense."""
+        super().__init__(config)
+        self.rounds: list[Round] = []
+
+    def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
+        """See Defense. Whether texts are needed is a setting."""
+        if not issubclass(model_class(recipe.model), SequentialModel):
+            return f"{recipe.model} reads no sequences, which is what the calibrator judges"
+        try:
+            if self.config.reads_text and self.config.arm != "random-items":
+                item_texts(log)
+        except DataError as error:
+            return str(error)
+        return None
+
+    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Calibrated:
+        """See RobustTraining; the epochs are the most that the model's settings allow."""
+        return self._calibrated(training, log, seed, None)
+
+    def _calibrated(
+        self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None
+    ) -> Calibrated:
+        if not isinstance(training, SequenceTraining):
+            raise InputError(f"{self.name} needs a model that is trained on sequences")
+        return Calibrated(training, log, seed, self.config, epochs or training.config.max_epochs)
+
+    def fit(self, recipe: Recipe, log: InteractionLog, seed: int) -> Defended:
+        """See Defense.
+
+        Raises:
+            DataError: the items have no text, and `arm` reads it.
+        """
+        made: list[Calibrated] = []
+
+        def harden(training: RankingTraining[Any]) -> Calibrated:
+            made.append(self._calibrated(training, log, derive(seed, "defense", self.name), planned(recipe)))
+            return made[-1]
+
+        model = fit(recipe, log, seed, harden=harden)
+        (own,) = made
+        self.rounds = own.rounds
+        return Defended(model, own.suspicion, own.weights)

@@ -1,0 +1,145 @@
+"""Calibrators beside the victim: they learn after each of its epochs, and judge every account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ...datasets.log import Float32, Int64
+from ...datasets.seeding import derive, rng, torch_rng
+from ...recommenders.network import Dropout, Network
+from ...recommenders.sequences import padded
+from ..base import Float64
+from .calibrator import DROPOUT, Calibrator, calibration_loss
+from .config import LoRecConfig
+from .histories import Histories
+
+_JUDGED_TOKENS = 1 << 14  # padded places read at a time when judging
+
+
+class Judge:
+    """One calibrator, or one for each fold of the accounts that has not learnt from them.
+
+    The victim is read without gradient and without dropout: nothing here changes it.
+
+    Attributes:
+        fold: int64 [N], the fold of each account.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        longest: int,
+        accounts: Histories,
+        fraudsters: Histories,
+        texts: Float32 | None,
+        config: LoRecConfig,
+        seed: int,
+    ) -> None:
+        """Make fresh calibrators.
+
+        Args:
+            network: the victim's.
+            longest: places of a history that are read, its last ones.
+            accounts: N histories of the log.
+            fraudsters: F simulated histories.
+            texts: float32 [N + F, D], accounts first, or None for no alignment.
+            config: settings.
+            seed: of all draws.
+        """
+        self.network = network
+        self.config = config
+        self.seed = seed
+        self.accounts, self.fraudsters = len(accounts), len(fraudsters)
+        self.histories = accounts.plus(fraudsters).last(longest)
+        self.device = network.table().device
+        self.texts = None if texts is None else torch.from_numpy(texts).to(self.device)
+        folds = max(1, config.cross_fit)
+        self.fold = rng(seed, "folds").permutation(self.accounts) % folds
+        width = 2 * network.table().shape[1]
+        text_width = None if texts is None else texts.shape[1]
+        self.calibrators = [
+            Calibrator(width, longest, text_width, torch_rng(seed, "init", number)).to(self.device)
+            for number in range(folds)
+        ]
+        self.optimisers = [
+            torch.optim.AdamW(own.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+            for own in self.calibrators
+        ]
+
+    def learn(self, epoch: int) -> None:
+        """Some passes over accounts and fraudsters; a fold's calibrator leaves its accounts out."""
+        for number, (calibrator, optimiser) in enumerate(zip(self.calibrators, self.optimisers, strict=True)):
+            own = np.arange(self.accounts)
+            if len(self.calibrators) > 1:
+                own = own[self.fold != number]
+            noise = torch.Generator(self.device).manual_seed(derive(self.seed, "noise", epoch, number))
+            drop = Dropout(DROPOUT, noise)
+            draw = rng(self.seed, "batches", epoch, number)
+            calibrator.train()
+            for rows in self._batches(own, draw):
+                optimiser.zero_grad(set_to_none=True)
+                self._loss(calibrator, rows, drop).backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+
+    def _batches(self, own: Int64, draw: np.random.Generator) -> Iterator[Int64]:
+        """Slices of both lists, each cut into the same number; a rest is dealt out, so that no slice is tiny."""
+        count = max(1, len(own) // self.config.batch)
+        fakes = self.accounts + np.arange(self.fraudsters)
+        for _ in range(self.config.passes):
+            slices = (np.array_split(draw.permutation(rows), count) for rows in (own, fakes))
+            for genuine, fake in zip(*slices, strict=True):
+                yield np.concatenate([genuine, fake])
+
+    def _loss(self, calibrator: Calibrator, rows: Int64, drop: Dropout) -> torch.Tensor:
+        states, valid = self.states(rows)
+        summaries = calibrator.summaries(states, valid, drop)
+        fraud = torch.from_numpy((rows >= self.accounts).astype(np.float32)).to(self.device)
+        texts = None
+        if self.texts is not None:
+            texts = calibrator.texts(self.texts[torch.from_numpy(rows).to(self.device)])
+        config = self.config
+        return calibration_loss(
+            calibrator.logits(summaries, drop), fraud, config.confidence, config.alignment, summaries, texts
+        )
+
+    def states(self, rows: Int64) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the victim makes of histories now: input and output at every place, float [B, L, 2 d], bool [B, L]."""
+        histories = self.histories
+        inputs, valid = padded(histories.items, histories.start[rows], histories.length[rows])
+        items = torch.from_numpy(inputs).to(self.device)
+        with torch.no_grad():
+            table = self.network.table()
+            hidden = self.network.encode(items, table, Dropout(0.0, None))
+            states = torch.cat([functional.embedding(items, table), hidden], -1)
+        return states, torch.from_numpy(valid).to(self.device)
+
+    def suspicion(self) -> Float64:
+        """How likely each account of the log is a fraudster by the calibrator that judges it, float64 [N] in 0..1."""
+        found = np.empty(self.accounts)
+        for number, calibrator in enumerate(self.calibrators):
+            calibrator.eval()
+            rows = np.flatnonzero(self.fold == number)
+            rows = rows[np.argsort(self.histories.length[rows], kind="stable")]
+            step = max(1, _JUDGED_TOKENS // int(self.histories.length[rows].max(initial=1)))
+            for first in range(0, len(rows), step):
+                part = rows[first : first + step]
+                with torch.no_grad():
+                    silent = Dropout(0.0, None)
+                    logits = calibrator.logits(calibrator.summaries(*self.states(part), silent), silent)
+                found[part] = torch.sigmoid(logits.double()).cpu().numpy()
+        return found
+
+    def level(self, suspicion: Float64) -> Float64 | None:
+        """What each account's suspicion is compared with: the mean of its fold's, whose scale is its calibrator's own.
+
+        None, which stands for the mean of all, if there is a single calibrator.
+        """
+        if len(self.calibrators) == 1:
+            return None
+        total = np.bincount(self.fold, suspicion, len(self.calibrators))
+        mean: Float64 = (total / np.bincount(self.fold, minlength=len(self.calibrators)))[self.fold]
+        return mean

@@ -1,0 +1,1 @@
+"""How to train so that single accounts weigh less."""

@@ -1,0 +1,100 @@
+"""The check "defense": what is left of an attack, what was taken, and what it cost."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recaudit.attacks.config import InjectionConfig
+from recaudit.attacks.experiment import PromotionProbe
+from recaudit.audit.bench import Protocol
+from recaudit.audit.engine import CellResults, make_plan, run_plan
+from recaudit.audit.probe import NotApplicable
+from recaudit.audit.store import Store
+from recaudit.datasets.split import leave_last_out
+from recaudit.datasets.synthetic import generate
+from recaudit.defenses.check import DefenseProbe, DefensesConfig
+from recaudit.recommenders.base import Recipe
+from recaudit.recommenders.catalogue import fit
+from recaudit.recommenders.target import Target
+
+FIELDS = {
+    "attacks": ("random",), "sizes": ("5%",), "strata": ("cold",), "per_stratum": 2, "control_seeds": 2, "profile": 12,
+}  # fmt: skip
+PROTOCOL = Protocol((20,))
+
+
+@cache
+def target(model: str = "mf") -> Target:
+    split = leave_last_out(generate(users=150, items=80, events=2500, seed=0, ratings=False))
+    recipe = Recipe(model, {"dim": 16} if model == "mf" else {}, 4 if model == "mf" else None)
+    return Target("t", fit(recipe, split.train, 0), recipe, split, 0, "print", {})
+
+
+def run(folder: Path, probe: DefenseProbe, model: str = "mf") -> CellResults:
+    store = Store(folder)
+    results, failures = run_plan(
+        make_plan(target(model), [probe], PROTOCOL, store), target(model), PROTOCOL, store, jobs=1
+    )
+    assert not failures
+    return results
+
+
+def test_evidence_by_hand(tmp_path: Path) -> None:
+    probe = DefenseProbe(DefensesConfig(defenses=("fap", "pca-varselect"), **FIELDS), 0)
+    results = run(tmp_path, probe)
+    found = {one.id: one for one in probe.evidence(target(), results)}
+    for name in ("fap", "pca-varselect"):
+        head = f"defense.{name}.random.5%"
+        assert {f"{head}.hr@20", f"{head}.log2_rank_shift", f"{head}.taken", f"{head}.detection.auc"} <= set(found)
+        left, taken = found[f"{head}.log2_rank_shift"], found[f"{head}.taken"]
+        assert left.n == taken.n == 2 and left.baseline["undefended"] - left.estimate == pytest.approx(taken.estimate)
+        design = probe.design(target())
+        trials = design.trials[name, "random", "5%"]
+        item = target().split.train.item_ids
+        by_hand = np.mean(
+            [
+                results[t.control].values[f"target/{item[t.item]}/log2_rank"]
+                - results[t.attacked].values[f"target/{item[t.item]}/log2_rank"]
+                for t in trials
+            ]
+        )
+        assert left.estimate == pytest.approx(by_hand)
+        utility = found[f"defense.{name}.utility.ndcg@20"]
+        pairs = zip(design.attacks.controls, design.controls[name], strict=True)
+        want = np.mean([results[b].values["ndcg@20"] - results[a].values["ndcg@20"] for a, b in pairs])
+        assert utility.n == 2 and utility.estimate == pytest.approx(want)
+        assert found[f"{head}.detection.auc"].details["ap_by_chance"] == pytest.approx(8 / 158, abs=0.001)
+        assert 0 <= left.details["false_alarms"] <= 0.1
+
+
+def test_undefended_cells_are_those_of_the_promotion_check() -> None:
+    probe = DefenseProbe(DefensesConfig(defenses=("fap",), **FIELDS), 0)
+    plain = PromotionProbe(InjectionConfig(**FIELDS), 0)
+    keys = {cell.key(target(), PROTOCOL.describe()) for cell in plain.cells(target())}
+    own = [cell.key(target(), PROTOCOL.describe()) for cell in probe.cells(target())]
+    assert len(set(own)) == len(own)
+    assert {key for cell, key in zip(probe.cells(target()), own, strict=True) if cell.defense is None} <= keys
+
+
+def test_a_second_run_computes_nothing_and_missing_cells_are_said(tmp_path: Path) -> None:
+    probe = DefenseProbe(DefensesConfig(defenses=("fap",), **FIELDS), 0)
+    results = run(tmp_path, probe)
+    assert not make_plan(target(), [probe], PROTOCOL, Store(tmp_path)).missing
+    results.by_key.clear()
+    assert all(one.missing for one in probe.evidence(target(), results))
+
+
+def test_what_does_not_fit_is_reported() -> None:
+    config = DefensesConfig(defenses=("fap", "t-ce"), **FIELDS)
+    design = DefenseProbe(config, 0).design(target("ease"))
+    assert set(design.controls) == {"fap"} and "ease" in design.inapplicable["t-ce"]
+    with pytest.raises(NotApplicable, match="ease"):
+        DefenseProbe(DefensesConfig(defenses=("t-ce",), **FIELDS), 0).design(target("ease"))
+    with pytest.raises(ValueError, match="Did you mean 'fap'"):
+        DefensesConfig(defenses=("fapp",))
+    with pytest.raises(ValueError, match="share"):
+        DefensesConfig(defense_settings={"fap": {"share": 7}})
