@@ -71,19 +71,20 @@ def examine(attack_type: type[Attack], kind: Kind, direction: Direction) -> None
     """One attack on one kind of data in one direction."""
     attack = attack_type()
     goal = Goal((TARGET,), accounts=7, profile=9, kind=kind, direction=direction)
-    for log in (log_for(kind), log_for(kind, ratings=True), log_for(kind, times=False)):
-        if kind == "rating" and log.value is None:
-            continue
+    for number, log in enumerate((log_for(kind), log_for(kind, ratings=True), log_for(kind, times=False))):
+        if kind == "rating" and number == 1:
+            continue  # it is the first log again
         before = (log.fingerprint, columns(Profiles(0, log.user, log.item, log.value, log.time)))
         profiles = run(attack, log, goal)
         examine_profiles(profiles, log, goal)
-        assert columns(run(attack_type(), log, goal)) == columns(profiles), "same seed, other bytes"
-        assert columns(run(attack, log, goal, seed=1)) != columns(profiles), "the seed changes nothing"
-        assert columns(run(pickle.loads(pickle.dumps(attack)), log, goal)) == columns(profiles)  # noqa: S301
+        if number == 0:
+            assert columns(run(attack, log, goal, seed=1)) != columns(profiles), "the seed changes nothing"
+        # one more craft, in another process as it were, by an attacker who must not read more than is granted
+        again = pickle.loads(pickle.dumps(attack_type()))  # noqa: S301
+        tripwire = Tripwire(log, attack.needs(goal))
+        assert columns(again.profiles(tripwire, goal, rng(0, "craft"))) == columns(profiles), "same seed, other bytes"
         after = replace(log, user=log.user.copy())  # a new object computes its hash anew
         assert (after.fingerprint, columns(Profiles(0, log.user, log.item, log.value, log.time))) == before
-        tripwire = Tripwire(log, attack.needs(goal))
-        assert columns(attack.profiles(tripwire, goal, rng(0, "craft"))) == columns(profiles)
     empty = run(attack, log, replace(goal, accounts=0))
     assert empty.n_accounts == 0 and len(empty.item) == 0 and log.with_accounts(empty) is log
     for profile in (1, 2, 40):

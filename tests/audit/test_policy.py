@@ -227,6 +227,9 @@ def test_costs_that_the_presets_state() -> None:
     assert [refits(standard["promotion"], 2), refits(standard["demotion"], 1)] == [36, 11]
     assert "36 refits" in preset_text("standard") and "11 refits" in preset_text("standard")
     counts = [refits(thorough["promotion"], 8), refits(thorough["promotion"], 6), refits(thorough["demotion"], 3)]
+    own = thorough["defense"]  # two of its three attacks fit a model that reads no order
+    trials = 2 * len(own["strata"]) * own["per_stratum"] * own["seeds_per_target"]
+    counts.append(len(own["defenses"]) * (own["control_seeds"] + trials))
     assert [f"{count:,}" for count in counts] == re.findall(r"([\d,]+)(?= refits|\);)", preset_text("thorough"))
 
 
