@@ -52,7 +52,8 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     started = time.perf_counter()
     if cell.inquiry is not None:
         answer = cell.inquiry.answer(target, cell.seed)
-        return Computed(_result(cell, target, protocol, answer.values, started, texts=answer.texts), {})
+        result = _result(cell, target, protocol, answer.values, started)
+        return Computed(result.model_copy(update={"texts": dict(answer.texts)}), {})
     split = target.split
     model, injected = fitted(cell, target)
     history = split.history
@@ -71,17 +72,13 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     arrays: dict[str, NDArray[Any]] = {}
     if cell.keeps_lists:
         arrays = {"items": ranking.slate.items, "users": utility.users, **utility.values}
-    return Computed(_result(cell, target, protocol, values, started, injected.seconds), arrays)
+    result = _result(cell, target, protocol, values, started)
+    seconds = {"craft_seconds": injected.seconds, "defense_seconds": injected.defense_seconds}
+    return Computed(result.model_copy(update=seconds), arrays)
 
 
 def _result(
-    cell: Cell,
-    target: Target,
-    protocol: Protocol,
-    values: Mapping[str, float | None],
-    started: float,
-    craft_seconds: float | None = None,
-    texts: Mapping[str, str] | None = None,
+    cell: Cell, target: Target, protocol: Protocol, values: Mapping[str, float | None], started: float
 ) -> CellResult:
     return CellResult(
         key=cell.key(target, protocol.describe()),
@@ -90,9 +87,7 @@ def _result(
         params=cell.params,
         seed=cell.seed,
         values=dict(values),
-        texts=dict(texts or {}),
         seconds=round(time.perf_counter() - started, 3),
-        craft_seconds=craft_seconds,
     )
 
 
@@ -104,11 +99,13 @@ class Injected:
         observed: named values.
         seconds: CPU seconds of their making.
         defended: what a defence made of them.
+        defense_seconds: CPU seconds of the training with it.
     """
 
     observed: Mapping[str, float | None]
     seconds: float | None
     defended: Mapping[str, float | None] = field(default_factory=dict)
+    defense_seconds: float | None = None
 
 
 def fitted(cell: Cell, target: Target) -> tuple[Recommender, Injected]:
@@ -127,9 +124,9 @@ def fitted(cell: Cell, target: Target) -> tuple[Recommender, Injected]:
         return fit(recipe, log, cell.seed), injected
     started = time.process_time()
     defended = cell.defense.train(recipe, log, cell.seed)
+    seconds = round(time.process_time() - started, 3)
     found = cell.defense.observe(defended, log, target.split.train.n_users)
-    found |= {"defense/seconds": round(time.process_time() - started, 3)}
-    return defended.model, replace(injected, defended=found)
+    return defended.model, replace(injected, defended=found, defense_seconds=seconds)
 
 
 def _watched_values(

@@ -49,11 +49,13 @@ class Defended:
         model: the victim.
         suspicion: float64 [accounts], higher is more suspicious, or None if the defence judges no accounts.
         weights: float32 [accounts], what each account counted in training, or None.
+        notes: what else is worth keeping, by name.
     """
 
     model: Recommender
     suspicion: NDArray[np.float64] | None = None
     weights: NDArray[np.float32] | None = None
+    notes: Mapping[str, float] = field(default_factory=dict)
 
 
 class Defense(Protocol):

@@ -42,6 +42,9 @@ class CellResult(Record):
     craft_seconds: float | None = Field(
         default=None, description="CPU seconds of crafting the injected accounts; not part of the evidence digest"
     )
+    defense_seconds: float | None = Field(
+        default=None, description="CPU seconds of training with a defence; not part of the evidence digest"
+    )
     exact: bool = Field(default=True, description="false if a shortcut stood in for retraining from scratch")
 
 

@@ -35,7 +35,6 @@ TARGETS = ("119", "422", "594", "884", "1593")
 ROBUST = ("t-ce", "r-ce", "pld", "trimmed-users", "apr", "vat", "pama-cf")
 # with this setting T-CE is the victim's own training, bit for bit; run as a defence, its CPU time is kept
 NONE = Protection("t-ce", {"eps_max": 0.0})
-OF_FIT = (("ndcg@20", 4), ("defense/seconds", 1))
 HEAD = """| defence | HR@20 | gain | less than none | log2 rank | shift | less than none | NDCG@20 | CPU s |
 |---|---:|---|---|---:|---|---|---:|---:|"""
 
@@ -95,8 +94,9 @@ def line(target: Target, results: CellResults, trials: Sequence[Trial], protecti
             changes[own] = after - before if measure == "hr@20" else before - after  # larger: good for the attacker
         less = changes[NONE] - changes[protection]
         found += [f"{before.mean():.{digits}f}", text(changes[protection], items, digits), text(less, items, digits)]
-    clean = [results[replace(trial.control, defense=protection)].values for trial in trials]
-    return " | ".join([*found, *(f"{np.mean([own[name] for own in clean]):.{n}f}" for name, n in OF_FIT)])
+    clean = [results[replace(trial.control, defense=protection)] for trial in trials]
+    utility = np.mean([cell.values["ndcg@20"] for cell in clean])
+    return " | ".join([*found, f"{utility:.4f}", f"{np.mean([cell.defense_seconds or 0.0 for cell in clean]):.1f}"])
 
 
 def text(values: np.ndarray, clusters: Sequence[str], digits: int) -> str:

@@ -29,10 +29,10 @@ from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.checkpoint import open_checkpoint
 from recaudit.recommenders.target import Target
 
-COLUMNS = "attack,texts,HR@20 gain,log2 rank shift,NDCG@20 clean,AUC,AP,AP by chance,caught,false alarms,CPU s".split(
+COLUMNS = "attack,texts,HR@20 gain,log2 rank shift,NDCG@20 clean,AUC,AP,AP by chance,caught,false alarms,refused".split(
     ","
 )
-ACCOUNTS = (("auc", 2), ("ap", 3), ("ap_by_chance", 3), ("caught", 2), ("false_alarms", 3), ("seconds", 0))
+ACCOUNTS = (("auc", 2), ("ap", 3), ("ap_by_chance", 3), ("caught", 2), ("false_alarms", 3), ("refused", 0))
 
 
 def main() -> None:

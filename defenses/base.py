@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..audit.cell import Defended
 from ..datasets.log import Float32, InteractionLog
 from ..datasets.seeding import derive, rng
-from ..recommenders.base import Model, Recipe
-from ..recommenders.catalogue import fit, model_class
+from ..recommenders.base import Recipe
+from ..recommenders.catalogue import build, fit, model_class
 from ..recommenders.pairwise import PairwiseModel
 from ..recommenders.sequential import SequentialModel
 from ..recommenders.trainer import RankingTraining, Trainable
@@ -93,7 +93,7 @@ class Detector(Defense):
     def suspicion(self, log: InteractionLog, seed: int) -> Float64:
         """`detect` of the log with accounts shuffled and renamed, in the log's own order.
 
-        Accounts without events get the lowest value of all. Ties are left to the caller.
+        Accounts without events get the lowest value of all. Ties are kept.
 
         Raises:
             ValueError: the detector gave NaN, or not one number for each account.
@@ -108,14 +108,19 @@ class Detector(Defense):
         back[idle] = back[~idle].min(initial=0.0)
         return back
 
-    def weights(self, suspicion: Float64) -> Float32:
-        """Weights of the accounts in training, float32 [U] in 0..1; equal suspicion, equal weight."""
+    def weights(self, suspicion: Float64, rng: np.random.Generator) -> Float32:
+        """Weights of the accounts in training, float32 [U] in 0..1.
+
+        Exactly the share is flagged: of accounts equally suspicious at the threshold, `rng` draws. Weighed accounts of
+        equal suspicion weigh the same.
+        """
         config: DetectorConfig = self.config
-        order = np.sort(suspicion)
         if config.action == "remove":
+            kept = np.ones(len(suspicion), np.float32)
             flagged = max(1, round(config.share * len(suspicion)))
-            kept: Float32 = (suspicion < order[-flagged]).astype(np.float32)
+            kept[np.lexsort((rng.random(len(suspicion)), -suspicion))[:flagged]] = 0
             return kept
+        order = np.sort(suspicion)
         above = len(order) - np.searchsorted(order, suspicion, side="right")
         weights: Float32 = ((above + 1) / len(order)).astype(np.float32)
         return weights
@@ -123,7 +128,7 @@ class Detector(Defense):
     def fit(self, recipe: Recipe, log: InteractionLog, seed: int) -> Defended:
         """See Defense."""
         suspicion = self.suspicion(log, seed)
-        weights = self.weights(suspicion)
+        weights = self.weights(suspicion, rng(seed, "defense", "ties"))
         return Defended(fit(recipe, log, seed, weights=weights), suspicion, weights)
 
 
@@ -131,8 +136,17 @@ class RobustTraining(Defense):
     """Trains so that single accounts weigh less. For models that learn by gradient."""
 
     @abstractmethod
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Trainable[Any]:
-        """The training that is run instead; `RankingTraining` says what it may use of the victim's own."""
+    def harden(
+        self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None
+    ) -> Trainable[Any]:
+        """The training that is run instead; `RankingTraining` says what it may use of the victim's own.
+
+        Args:
+            training: the victim's.
+            log: what it is trained on.
+            seed: of all that the defence draws.
+            epochs: how many will be run, None if that is not known.
+        """
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
         """See Defense."""
@@ -142,10 +156,16 @@ class RobustTraining(Defense):
 
     def fit(self, recipe: Recipe, log: InteractionLog, seed: int) -> Defended:
         """See Defense."""
-        model: Model = fit(
-            recipe, log, seed, harden=lambda training: self.harden(training, log, derive(seed, "defense", self.name))
-        )
-        return Defended(model)
+        own, epochs = derive(seed, "defense", self.name), planned(recipe)
+        return Defended(fit(recipe, log, seed, harden=lambda training: self.harden(training, log, own, epochs)))
+
+
+def planned(recipe: Recipe) -> int | None:
+    """The epochs a refit by this recipe runs: it has nothing to validate on and never stops early."""
+    if recipe.epochs is not None:
+        return recipe.epochs
+    longest = getattr(build(recipe).config, "max_epochs", None)
+    return None if longest is None else int(longest)
 
 
 def shuffled(log: InteractionLog, order: NDArray[np.int64]) -> InteractionLog:

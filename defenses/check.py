@@ -182,7 +182,7 @@ class DefenseProbe(Probe):
 
 
 _FAILED = "no refit with this defence and its control could be compared; see the failures"
-_ACCOUNTS = ("auc", "ap", "ap_by_chance", "precision", "recall", "caught", "false_alarms", "seconds")
+_ACCOUNTS = ("auc", "ap", "ap_by_chance", "precision", "recall", "caught", "false_alarms", "updates", "refused")
 
 
 def _price(reader: Reader) -> dict[str, Any]:

@@ -39,8 +39,8 @@ class Protection:
         return build(self.name, self.settings).fit(recipe, log, seed)
 
     def observe(self, defended: Defended, log: InteractionLog, genuine: int) -> dict[str, float | None]:
-        """See `judged`; nothing for a defence that judges no accounts."""
-        found: dict[str, float | None] = {}
+        """The defence's own notes, `judged` and `weighed`, as far as it judges and weighs accounts."""
+        found: dict[str, float | None] = {PREFIX + name: value for name, value in defended.notes.items()}
         if defended.suspicion is not None:
             found |= judged(defended.suspicion, log, genuine)
         if defended.weights is not None:

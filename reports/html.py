@@ -279,7 +279,7 @@ def _utility(reading: Reading) -> dict[str, Any]:
 
 def _cell_counts(run: AuditRun) -> str:
     kinds = Counter(str(cell.kind) for cell in run.cells)
-    names = {"model": "checkpoint", "reference": "reference", "refit": "refit", "inquiry": "test of the checkpoint"}
+    names = {"model": "checkpoint", "reference": "reference", "refit": "refit", "inquiry": "checkpoint test"}
     parts = [text.plural(kinds[kind], name) for kind, name in names.items() if kinds[kind]]
     total = sum(cell.seconds for cell in run.cells)
     return f"{', '.join(parts)}; {text.duration(total)} of computing in all." if parts else "There are none yet."

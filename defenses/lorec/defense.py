@@ -15,11 +15,11 @@ from ...datasets.log import Float32, Int64, InteractionLog
 from ...datasets.seeding import derive, rng
 from ...language.texts import item_texts
 from ...recommenders.base import Recipe
-from ...recommenders.catalogue import fit, model_class
+from ...recommenders.catalogue import model_class
 from ...recommenders.sequential import SequenceTraining, SequentialModel
 from ...recommenders.trainer import Compared, RankingTraining
 from ..base import DefenseConfig, Float64, RobustTraining
-from ..robust.base import Hardened, planned, weighed
+from ..robust.base import Hardened, weighed
 from .config import LoRecConfig, Timing
 from .histories import Histories, simulated
 from .judging import Judge
@@ -62,8 +62,7 @@ class Calibrated(Hardened):
         Raises:
             DataError: the items have no text, and the settings ask for it.
         """
-        super().__init__(training, log, seed)
-        self.planned = epochs
+        super().__init__(training, log, seed, epochs, config)
         self.timing = Timing.of(config, epochs)
         self.users: Int64 = np.unique(training.windows.user)
         self.judge = _judge(training, log, self.users, config, seed)
@@ -122,6 +121,8 @@ class LoRec(RobustTraining):
         rounds: the tries to update weights in the last `fit`, refused ones included.
     """
 
+    _own: Calibrated
+
     name: ClassVar[str] = "lorec"
     title: ClassVar[str] = "LoRec: users weighed by a calibrator that is tied to texts"
     reference: ClassVar[str] = (
@@ -146,30 +147,25 @@ class LoRec(RobustTraining):
             return str(error)
         return None
 
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Calibrated:
-        """See RobustTraining; the epochs are the most that the model's settings allow."""
-        return self._calibrated(training, log, seed, None)
+    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None) -> Calibrated:
+        """See RobustTraining.
 
-    def _calibrated(
-        self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None
-    ) -> Calibrated:
+        Raises:
+            InputError: the model is not trained on sequences.
+        """
         if not isinstance(training, SequenceTraining):
             raise InputError(f"{self.name} needs a model that is trained on sequences")
-        return Calibrated(training, log, seed, self.config, epochs or training.config.max_epochs)
+        self._own = Calibrated(training, log, seed, self.config, epochs or training.config.max_epochs)
+        return self._own
 
     def fit(self, recipe: Recipe, log: InteractionLog, seed: int) -> Defended:
-        """See Defense.
+        """See Defense; the notes say how many updates of the weights were done and refused.
 
         Raises:
             DataError: the items have no text, and `arm` reads it.
         """
-        made: list[Calibrated] = []
-
-        def harden(training: RankingTraining[Any]) -> Calibrated:
-            made.append(self._calibrated(training, log, derive(seed, "defense", self.name), planned(recipe)))
-            return made[-1]
-
-        model = fit(recipe, log, seed, harden=harden)
-        (own,) = made
+        model, own = super().fit(recipe, log, seed).model, self._own
         self.rounds = own.rounds
-        return Defended(model, own.suspicion, own.weights)
+        done = sum(each.done for each in own.rounds)
+        notes = {"updates": float(done), "refused": float(len(own.rounds) - done)}
+        return Defended(model, own.suspicion, own.weights, notes)

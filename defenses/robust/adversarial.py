@@ -18,7 +18,8 @@ from pydantic import Field
 
 from ...datasets.log import InteractionLog
 from ...recommenders.trainer import Compared, RankingTraining
-from .base import Hardened, Hardening, UserMeans, WarmUpConfig
+from ..base import RobustTraining
+from .base import Hardened, UserMeans, WarmUpConfig
 
 
 class AdversarialConfig(WarmUpConfig):
@@ -44,12 +45,7 @@ class APRConfig(AdversarialConfig):
 class Adversarial(Hardened):
     """The victim's loss, and once more at vectors moved to raise it."""
 
-    def __init__(
-        self, training: RankingTraining[Any], log: InteractionLog, seed: int, config: AdversarialConfig
-    ) -> None:
-        """Keep the settings."""
-        super().__init__(training, log, seed)
-        self.config = config
+    config: AdversarialConfig
 
     def compared(self, vectors: Compared, batch: Any) -> torch.Tensor:
         """See Hardened."""
@@ -103,11 +99,17 @@ class _APR(Adversarial):
 
 
 class _VAT(Adversarial):
+    config: UserStrengthConfig
+
     def __init__(
-        self, training: RankingTraining[Any], log: InteractionLog, seed: int, config: UserStrengthConfig
+        self,
+        training: RankingTraining[Any],
+        log: InteractionLog,
+        seed: int,
+        epochs: int | None,
+        config: UserStrengthConfig,
     ) -> None:
-        super().__init__(training, log, seed, config)
-        self.scale = config.scale
+        super().__init__(training, log, seed, epochs, config)
         self.means = UserMeans(self.nodes, keep=0.5)  # one epoch's loss of a user with few rows is mostly noise
 
     def begin(self) -> None:
@@ -116,18 +118,24 @@ class _VAT(Adversarial):
     def strength(self, vectors: Compared, batch: Any) -> torch.Tensor | None:
         users = self.training.users(batch)
         self.means.add(users, self.training.each(vectors, batch))
-        return None if self.means.mean is None else by_loss(self.means.mean, users, self.scale)
+        return None if self.means.mean is None else by_loss(self.means.mean, users, self.config.scale)
 
 
 class _PamaCF(Adversarial):
+    config: UserStrengthConfig
+
     def __init__(
-        self, training: RankingTraining[Any], log: InteractionLog, seed: int, config: UserStrengthConfig
+        self,
+        training: RankingTraining[Any],
+        log: InteractionLog,
+        seed: int,
+        epochs: int | None,
+        config: UserStrengthConfig,
     ) -> None:
-        super().__init__(training, log, seed, config)
-        self.scale = config.scale
+        super().__init__(training, log, seed, epochs, config)
 
     def strength(self, vectors: Compared, batch: Any) -> torch.Tensor | None:
-        return by_length(vectors[0], self.scale)
+        return by_length(vectors[0], self.config.scale)
 
 
 def by_loss(means: torch.Tensor, users: torch.Tensor, scale: float) -> torch.Tensor:
@@ -149,7 +157,7 @@ def by_length(users: torch.Tensor, scale: float) -> torch.Tensor:
     return scale * torch.sigmoid(square / square.mean().clamp(min=1e-12) - 1)
 
 
-class APR(Hardening):
+class APR(RobustTraining):
     """All vectors are moved equally far. The paper starts from a trained model, this from half of the epochs."""
 
     name: ClassVar[str] = "apr"
@@ -157,12 +165,12 @@ class APR(Hardening):
     reference: ClassVar[str] = "He et al. 2018, Adversarial Personalized Ranking for Recommendation, SIGIR, section 3"
     config_type: ClassVar[type[APRConfig]] = APRConfig
 
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Hardened:
+    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None) -> Hardened:
         """See RobustTraining."""
-        return _APR(training, log, seed, self.config)
+        return _APR(training, log, seed, epochs, self.config)
 
 
-class VAT(Hardening):
+class VAT(RobustTraining):
     """Users who are fitted well are moved further; their losses are means over epochs, in the paper over a batch."""
 
     name: ClassVar[str] = "vat"
@@ -170,12 +178,12 @@ class VAT(Hardening):
     reference: ClassVar[str] = "Zhang et al. 2024, Improving the Shortest Plank, RecSys, arXiv 2409.17476"
     config_type: ClassVar[type[UserStrengthConfig]] = UserStrengthConfig
 
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Hardened:
+    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None) -> Hardened:
         """See RobustTraining."""
-        return _VAT(training, log, seed, self.config)
+        return _VAT(training, log, seed, epochs, self.config)
 
 
-class PamaCF(Hardening):
+class PamaCF(RobustTraining):
     """Users with long vectors (in sequences: states) are moved further."""
 
     name: ClassVar[str] = "pama-cf"
@@ -185,6 +193,6 @@ class PamaCF(Hardening):
     )
     config_type: ClassVar[type[UserStrengthConfig]] = UserStrengthConfig
 
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Hardened:
+    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None) -> Hardened:
         """See RobustTraining."""
-        return _PamaCF(training, log, seed, self.config)
+        return _PamaCF(training, log, seed, epochs, self.config)

@@ -10,13 +10,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ...audit.cell import Defended
 from ...datasets.log import InteractionLog
-from ...datasets.seeding import derive
-from ...recommenders.base import Recipe
-from ...recommenders.catalogue import build, fit
 from ...recommenders.trainer import Compared, RankingTraining, Trainable
-from ..base import DefenseConfig, RobustTraining
+from ..base import DefenseConfig
 
 
 class WarmUpConfig(DefenseConfig):
@@ -35,6 +31,7 @@ class Hardened(Trainable[Any]):
     """A victim's training whose comparison of vectors is changed; all else is the victim's own.
 
     Attributes:
+        config: the defence's settings.
         training: the victim's.
         nodes: what `training.users` stays below.
         seed: of everything the defence draws; the victim's own draws are not touched.
@@ -43,12 +40,15 @@ class Hardened(Trainable[Any]):
         step: steps that were made in it.
     """
 
-    def __init__(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> None:
+    def __init__(
+        self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None, config: Any
+    ) -> None:
         """Keep them; compute nothing."""
+        self.config = config
         self.training = training
         self.nodes = log.n_users + log.n_items
         self.seed = seed
-        self.planned: int | None = None
+        self.planned = epochs
         self.epoch = 0
         self.step = 0
 
@@ -91,24 +91,6 @@ class Hardened(Trainable[Any]):
         return min(limits, default=0)
 
 
-class Hardening(RobustTraining):
-    """A robust training made of a `Hardened`, which is told how long the training will be."""
-
-    @abstractmethod
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Hardened:
-        """See RobustTraining."""
-
-    def fit(self, recipe: Recipe, log: InteractionLog, seed: int) -> Defended:
-        """See Defense."""
-
-        def harden(training: RankingTraining[Any]) -> Hardened:
-            hardened = self.harden(training, log, derive(seed, "defense", self.name))
-            hardened.planned = planned(recipe)
-            return hardened
-
-        return Defended(fit(recipe, log, seed, harden=harden))
-
-
 class UserMeans:
     """The mean loss of each user over an epoch's rows, and over epochs if `keep` is not zero."""
 
@@ -135,14 +117,6 @@ class UserMeans:
             self.mean = torch.where(older.isnan(), newest, self.keep * older + (1 - self.keep) * newest)
             self.sum = self.count = None
         return self.mean
-
-
-def planned(recipe: Recipe) -> int | None:
-    """The epochs a refit by this recipe runs: it has nothing to validate on and never stops early."""
-    if recipe.epochs is not None:
-        return recipe.epochs
-    longest = getattr(build(recipe).config, "max_epochs", None)
-    return None if longest is None else int(longest)
 
 
 def weighed(weights: torch.Tensor | None, factor: torch.Tensor | None) -> torch.Tensor | None:

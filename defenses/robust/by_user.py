@@ -16,7 +16,8 @@ from pydantic import Field
 from ...datasets.log import InteractionLog
 from ...datasets.seeding import derive, rng
 from ...recommenders.trainer import Compared, RankingTraining
-from .base import Hardened, Hardening, UserMeans, WarmUpConfig
+from ..base import RobustTraining
+from .base import Hardened, UserMeans, WarmUpConfig
 from .reweighed import Reweighed, mean_over
 
 
@@ -28,9 +29,10 @@ class PLDConfig(WarmUpConfig):
 
 
 class _PLD(Reweighed):
-    def __init__(self, training: RankingTraining[Any], log: InteractionLog, seed: int, config: PLDConfig) -> None:
-        super().__init__(training, log, seed)
-        self.config = config
+    config: PLDConfig
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self.times: torch.Tensor | None = None
 
     def rows(self, rng: np.random.Generator) -> Iterator[Any]:
@@ -84,7 +86,7 @@ def taken(
 _ROWS = 1 << 18
 
 
-class PLD(Hardening):
+class PLD(RobustTraining):
     """Within each user, rows of small loss are drawn more often.
 
     Where the paper draws the pool at every step, an epoch's draws are made before it, from losses that a pass over
@@ -96,9 +98,9 @@ class PLD(Hardening):
     reference: ClassVar[str] = "Zhang et al. 2025, Personalized Denoising Implicit Feedback, WWW, arXiv 2502.00348"
     config_type: ClassVar[type[PLDConfig]] = PLDConfig
 
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Hardened:
+    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None) -> Hardened:
         """See RobustTraining."""
-        return _PLD(training, log, seed, self.config)
+        return _PLD(training, log, seed, epochs, self.config)
 
 
 class TrimmedUsersConfig(WarmUpConfig):
@@ -108,9 +110,10 @@ class TrimmedUsersConfig(WarmUpConfig):
 
 
 class _Trimmed(Reweighed):
-    def __init__(self, training: RankingTraining[Any], log: InteractionLog, seed: int, config: TrimmedUsersConfig):
-        super().__init__(training, log, seed)
-        self.config = config
+    config: TrimmedUsersConfig
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self.means = UserMeans(self.nodes)
         self.out: torch.Tensor | None = None
 
@@ -132,7 +135,7 @@ class _Trimmed(Reweighed):
         return None if self.out is None else mean_over(~self.out[users], self.training.weights(batch))
 
 
-class TrimmedUsers(Hardening):
+class TrimmedUsers(RobustTraining):
     """Leaves the users with the largest mean loss of the last epoch out of the next."""
 
     name: ClassVar[str] = "trimmed-users"
@@ -140,6 +143,6 @@ class TrimmedUsers(Hardening):
     reference: ClassVar[str] = "ours; a cheap control for the trainings that weigh users"
     config_type: ClassVar[type[TrimmedUsersConfig]] = TrimmedUsersConfig
 
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Hardened:
+    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None) -> Hardened:
         """See RobustTraining."""
-        return _Trimmed(training, log, seed, self.config)
+        return _Trimmed(training, log, seed, epochs, self.config)

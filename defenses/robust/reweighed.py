@@ -15,8 +15,8 @@ from pydantic import Field
 
 from ...datasets.log import InteractionLog
 from ...recommenders.trainer import Compared, RankingTraining
-from ..base import DefenseConfig
-from .base import Hardened, Hardening, WarmUpConfig, weighed
+from ..base import DefenseConfig, RobustTraining
+from .base import Hardened, WarmUpConfig, weighed
 
 
 class Reweighed(Hardened):
@@ -54,9 +54,7 @@ class TCEConfig(WarmUpConfig):
 
 
 class _TCE(Reweighed):
-    def __init__(self, training: RankingTraining[Any], log: InteractionLog, seed: int, config: TCEConfig) -> None:
-        super().__init__(training, log, seed)
-        self.config = config
+    config: TCEConfig
 
     def share(self) -> float:
         """What is dropped in this epoch."""
@@ -76,7 +74,7 @@ class _TCE(Reweighed):
         return mean_over(kept, weights)
 
 
-class TCE(Hardening):
+class TCE(RobustTraining):
     """Truncated loss: of every batch the rows with the largest loss are dropped, a share that rises at first."""
 
     name: ClassVar[str] = "t-ce"
@@ -84,9 +82,9 @@ class TCE(Hardening):
     reference: ClassVar[str] = "Wang et al. 2021, Denoising Implicit Feedback for Recommendation, WSDM, section 3.2"
     config_type: ClassVar[type[TCEConfig]] = TCEConfig
 
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Hardened:
+    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None) -> Hardened:
         """See RobustTraining."""
-        return _TCE(training, log, seed, self.config)
+        return _TCE(training, log, seed, epochs, self.config)
 
 
 class RCEConfig(DefenseConfig):
@@ -98,15 +96,13 @@ class RCEConfig(DefenseConfig):
 
 
 class _RCE(Reweighed):
-    def __init__(self, training: RankingTraining[Any], log: InteractionLog, seed: int, alpha: float) -> None:
-        super().__init__(training, log, seed)
-        self.alpha = alpha
+    config: RCEConfig
 
     def factor(self, vectors: Compared, batch: Any) -> torch.Tensor | None:
-        return torch.exp(-self.alpha * self.training.each(vectors, batch)) if self.alpha else None
+        return torch.exp(-self.config.alpha * self.training.each(vectors, batch)) if self.config.alpha else None
 
 
-class RCE(Hardening):
+class RCE(RobustTraining):
     """Reweighed loss: a row counts p^alpha, p = exp(-loss) being the probability of its positive.
 
     The paper has sigma(x)^alpha for the score x of a positive. With bpr p is sigma(x), x being the difference of
@@ -119,6 +115,6 @@ class RCE(Hardening):
     reference: ClassVar[str] = "Wang et al. 2021, Denoising Implicit Feedback for Recommendation, WSDM, section 3.2"
     config_type: ClassVar[type[RCEConfig]] = RCEConfig
 
-    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int) -> Hardened:
+    def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None) -> Hardened:
         """See RobustTraining."""
-        return _RCE(training, log, seed, self.config.alpha)
+        return _RCE(training, log, seed, epochs, self.config)

@@ -69,6 +69,11 @@ def test_evidence_by_hand(tmp_path: Path) -> None:
         assert utility.n == 2 and utility.estimate == pytest.approx(want)
         assert found[f"{head}.detection.auc"].details["ap_by_chance"] == pytest.approx(8 / 158, abs=0.001)
         assert 0 <= left.details["false_alarms"] <= 0.1
+        assert all((cell.defense_seconds or 0) > 0 for cell in (results[t.attacked] for t in trials))
+    again = tmp_path / "again"  # another folder computes all anew: evidence holds nothing that a clock decides
+    assert [one.model_dump() for one in probe.evidence(target(), run(again, probe))] == [
+        one.model_dump() for one in probe.evidence(target(), results)
+    ]
 
 
 def test_undefended_cells_are_those_of_the_promotion_check() -> None:

@@ -125,7 +125,7 @@ def test_a_user_of_weight_zero_stays_out() -> None:
     own = build("lorec", {"arm": "none", "start": 0.1, "batch": 64})
     assert isinstance(own, LoRec)
     found = [
-        fit(RECIPE, log, 0, weights=weights, harden=lambda training, log=log: own.harden(training, log, 1))
+        fit(RECIPE, log, 0, weights=weights, harden=lambda training, log=log: own.harden(training, log, 1, None))
         for log in (LOG, other)
     ]
     assert scores(found[0]) == scores(found[1])

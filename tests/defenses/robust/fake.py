@@ -92,9 +92,7 @@ class Fake:
 
 def hardened(name: str, training: Any, planned: int | None = None, seed: int = 1, **settings: Any) -> Any:
     """What a defence makes of a training."""
-    found = build(name, settings).harden(training, LOG, seed)  # type: ignore[attr-defined]
-    found.planned = planned
-    return found
+    return build(name, settings).harden(training, LOG, seed, planned)  # type: ignore[attr-defined]
 
 
 def epoch(training: Any) -> list[tuple[float, torch.Tensor | None]]:

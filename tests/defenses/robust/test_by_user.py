@@ -74,7 +74,7 @@ def test_trimmed_users_leaves_out_a_planted_noisy_user(name: str) -> None:
 
 
 def test_recipe_without_epochs_is_planned_by_the_longest_training() -> None:
-    from recaudit.defenses.robust.base import planned
+    from recaudit.defenses.base import planned
 
     assert planned(Recipe("mf", {"max_epochs": 7})) == 7
     assert planned(Recipe("mf", {"max_epochs": 7}, 3)) == 3
