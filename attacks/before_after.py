@@ -11,7 +11,29 @@ import numpy as np
 from ..audit.evidence import Evidence, Unit
 
 
-def before_after(
+def before_after(name: str, item: str, cutoff: int, who: str, how: str, **what: Any) -> tuple[Evidence, Evidence]:
+    """The gain in HR@K and the change of log2 rank of target items.
+
+    Args:
+        name: of both ids, with the check before it.
+        item: what to call such an item, as "a popular item".
+        cutoff: K.
+        who: whose lists they are, as "users".
+        how: what was done, as the end of a title.
+        what: see `_change`.
+    """
+    hits = _change(
+        f"{name}.hr@{cutoff}", f"Gain in the share of {who} with {item} in their top {cutoff} {how}", f"hr@{cutoff}",
+        f"share of {who} who lack the item, difference in -1..1", value=f"hr@{cutoff}", **what,
+    )  # fmt: skip
+    rank = _change(
+        f"{name}.log2_rank_shift", f"How often the rank of {item} halves for {who} {how}", "log2_rank_shift",
+        "log2 of the rank, before less after, mean over users", value="log2_rank", **what,
+    )  # fmt: skip
+    return hits, rank
+
+
+def _change(
     name: str,
     title: str,
     measure: str,

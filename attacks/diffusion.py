@@ -38,7 +38,8 @@ class DiffusionConfig(AttackConfig):
     steps: int = Field(default=5, ge=1, description="steps of the noise")
     variance: float = Field(default=0.001, gt=0, lt=1, description="of the noise at the last step, per item")
     hidden: int = Field(default=200, ge=1, description="hidden units of the denoiser")
-    passes: int = Field(default=10, ge=0, description="passes over the genuine users")
+    passes: int = Field(default=10, ge=0, description="passes over the genuine users, at most")
+    updates: int = Field(default=2000, ge=1, description="batches in all, at most: large logs are not read whole")
     learning_rate: float = Field(default=3e-3, gt=0, description="of Adam")
 
 
@@ -160,9 +161,11 @@ class Denoiser(nn.Module):
 
     def fit(self, log: InteractionLog, rng: np.random.Generator) -> list[float]:
         """Train on all users with events in batches; the mean loss of every pass."""
-        users, losses = np.flatnonzero(log.user_counts), []
-        for _ in range(self.config.passes):
-            order, total = rng.permutation(users), 0.0
+        users, losses = np.flatnonzero(log.user_counts), list[float]()
+        left = self.config.updates
+        while left > 0 and len(losses) < self.config.passes:
+            order, total = rng.permutation(users)[: left * _BATCH], 0.0
+            left -= -(-len(order) // _BATCH)
             for begin in range(0, len(order), _BATCH):
                 loss = self.loss(profiles(log, order[begin : begin + _BATCH]), rng)
                 self.optimiser.zero_grad()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ..audit.cell import Cell
-from ..audit.evidence import Evidence
+from ..audit.evidence import Evidence, Worse
 from ..audit.probe import Probe, Results
 from ..recommenders.target import Target
 from .catalogue import attack_class
@@ -46,7 +46,7 @@ class _InjectionProbe(Probe):
             found.append(self._visibility(design, attack, size, Reader(log, results, trials)))
         for name in design.inapplicable:
             why = f"attack {name} cannot {self.direction} an item on {design.kind} data"
-            found.append(self._make(f"{name}.none", why, "none", "none", "higher", missing=why))
+            found.append(self.made(f"{name}.none", why, "none", "none", "higher", missing=why))
         return found
 
     def _of_stratum(
@@ -123,7 +123,7 @@ class _InjectionProbe(Probe):
         clones = {name: mean(reader.values("clones", name, watched=False)) for name in found}
         aucs = {name: value for name, value in found.items() if name.endswith("/auc") and value is not None}
         details = self._details(design, attack, size) | {"stealth": found, "stealth_of_clones": clones}
-        head = (
+        head: tuple[str, str, str, str, Worse] = (
             f"{attack}.{size}.visibility.detector_auc",
             f"How well a detector without labels tells {size} fake users ({attack}) from genuine ones",
             "detector_auc",
@@ -131,10 +131,10 @@ class _InjectionProbe(Probe):
             "lower",
         )
         if not aucs:
-            return self._make(*head, missing="the accounts of this attack were not observed", details=details)
+            return self.made(*head, missing="the accounts of this attack were not observed", details=details)
         best = max(aucs, key=lambda name: aucs[name])
         units = reader.alone(best)
-        return self._make(
+        return self.made(
             *head,
             estimate=aucs[best],
             n=len(units),
@@ -164,7 +164,7 @@ class _InjectionProbe(Probe):
         cells = sorted({key for trial in reader.trials for key in reader.keys(trial)})
         if not units:
             why = f"no refit of this attack and its control gave {value}; see the failures, or the policy's cut-offs"
-            return self._make(name, title, measure or value, unit, worse, missing=why, details=details, cells=cells)
+            return self.made(name, title, measure or value, unit, worse, missing=why, details=details, cells=cells)
         sides = {"control": "control", "clone_control": "clones", "attacked": "attacked"}
         means = {name: mean(reader.values(side, value, watched)) for name, side in sides.items()}
         by_target: dict[str, list[float]] = {}
@@ -172,7 +172,7 @@ class _InjectionProbe(Probe):
             by_target.setdefault(one.cluster, []).append(one.value)
         targets = {item: float(np.mean(values)) for item, values in by_target.items()}
         more_data = mean([sign * change for change in reader.changes(value, watched, side="clones")])
-        return self._make(
+        return self.made(
             name,
             title,
             measure or value,
@@ -187,10 +187,6 @@ class _InjectionProbe(Probe):
             details=details | means | {"targets": targets, "change_by_clones": more_data},
             cells=cells,
         )
-
-    def _make(self, name: str, title: str, measure: str, unit: str, worse: str, **values: Any) -> Evidence:
-        head = {"id": f"{self.key}.{name}", "check": self.key, "title": title, "measure": measure, "unit": unit}
-        return Evidence.model_validate({**head, "worse": worse, "estimate": None, "n": 0, **values})
 
 
 class PromotionProbe(_InjectionProbe):

@@ -107,34 +107,24 @@ class TakeoverProbe(Probe):
     def _of_stratum(
         self, log: InteractionLog, results: Results, cell: Cell, events: int, stratum: Stratum, items: Sequence[int]
     ) -> Iterator[Evidence]:
-        item, k = f"{WORDS[stratum]} item", self.config.cutoff
         done = [results[cell]] if cell in results else []
-        for measure, value, title, unit in (
-            (f"hr@{k}", f"hr@{k}", f"Gain in the share of hijacked users with {item} in their top {k}",
-             "share of hijacked users who lack the item, difference in -1..1"),
-            ("log2_rank_shift", "log2_rank", f"How often the rank of {item} halves for hijacked users",
-             "log2 of the rank, before less after, mean over users"),
+        for found in before_after(
+            f"{self.key}.{events}-events.{stratum}", f"{WORDS[stratum]} item", self.config.cutoff,
+            "hijacked users", f"after {_planted(events)}",
+            values=done[0].values if done else {},
+            items=[str(log.item_ids[place]) for place in items],
+            seed=self.seed,
+            cells=[result.key for result in done],
+            details={
+                "events": events, "stratum": stratum,
+                "relists": self.config.relists, "knowledge": self.config.knowledge,
+            },
+            after="polluted",
+            beside=_CONTROLS,
         ):  # fmt: skip
-            found = before_after(
-                f"{self.key}.{events}-events.{stratum}.{measure}",
-                f"{title} after {_planted(events)}",
-                measure,
-                unit,
-                value=value,
-                values=done[0].values if done else {},
-                items=[str(log.item_ids[place]) for place in items],
-                seed=self.seed,
-                cells=[result.key for result in done],
-                details={
-                    "events": events, "stratum": stratum,
-                    "relists": self.config.relists, "knowledge": self.config.knowledge,
-                },
-                after="polluted",
-                beside=_CONTROLS,
-            )  # fmt: skip
             if found.missing is None:
                 by_random = found.details["random"] - found.details["before"]
-                found.details["gain_by_random"] = -by_random if value == "log2_rank" else by_random
+                found.details["gain_by_random"] = -by_random if found.measure == "log2_rank_shift" else by_random
             yield found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from ..datasets.errors import InputError
 from ..datasets.log import Int64, InteractionLog, Profiles
 from ..recommenders.trainer import one_thread
 from .base import Attack, AttackConfig, Draft, Goal, Knowledge
+from .catalogue import build
 from .clone import CloneAndPush
 from .goal import Direction, Kind
 from .knowledge import Grant
@@ -168,8 +168,7 @@ class UBA(Attack):
 
     def _base(self, goal: Goal) -> Attack:
         config: UBAConfig = self.config
-        catalogue = import_module(".catalogue", __package__)  # it lists this attack too
-        base: Attack = catalogue.build(config.base, config.settings)
+        base = build(config.base, config.settings)
         if not base.applies(goal.kind, goal.direction):
             raise InputError(f"attack 'uba': its base {config.base!r} does not apply to {goal.kind} data")
         if not base.needs(goal) <= _DERIVED:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from ..recommenders.ranking import Slate
 from ..recommenders.target import Target
 from .cell import Cell
-from .evidence import CellResult, Evidence
+from .evidence import CellResult, Evidence, Worse
 
 
 class NotApplicable(Exception):
@@ -78,6 +78,11 @@ class Probe(ABC):
         Raises:
             NotApplicable: the target lacks what the check needs.
         """
+
+    def made(self, name: str, title: str, measure: str, unit: str, worse: Worse, **values: Any) -> Evidence:
+        """An evidence of this check, whose id is its key and the name; without an estimate unless `values` has one."""
+        head = {"id": f"{self.key}.{name}", "check": self.key, "title": title, "measure": measure, "unit": unit}
+        return Evidence.model_validate({**head, "worse": worse, "estimate": None, "n": 0, **values})
 
     @abstractmethod
     def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:

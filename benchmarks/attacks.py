@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recaudit.attacks.catalogue import ATTACKS, attack_class
+from recaudit.attacks.catalogue import CATALOGUE, attack_class
 from recaudit.attacks.config import InjectionConfig
 from recaudit.attacks.design import victim_kind
 from recaudit.attacks.experiment import PromotionProbe
@@ -90,7 +90,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
         train_and_save(work / "checkpoint", recipe, make_split(log, spec, 0), 0, overwrite=True)
         target = open_checkpoint(work / "checkpoint")
     kind = victim_kind(target)
-    names = tuple(options.attacks.split(",")) if options.attacks else tuple(ATTACKS)
+    names = tuple(options.attacks.split(",")) if options.attacks else tuple(CATALOGUE.own)
     names = tuple(name for name in names if attack_class(name).applies(kind, "push"))
     varied, _, fields = options.settings.partition(":")
     own = {varied: dict(pair.split("=") for pair in fields.split(","))} if varied else {}

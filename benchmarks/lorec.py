@@ -13,6 +13,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from takeover import victim
+
 from recaudit.attacks.reading import Reader, mean
 from recaudit.audit.bench import Protocol
 from recaudit.audit.cell import Cell
@@ -20,13 +22,9 @@ from recaudit.audit.engine import CellResults, make_plan, run_plan
 from recaudit.audit.statistics import interval
 from recaudit.audit.store import Store
 from recaudit.cli.progress import progress
-from recaudit.cli.train import train_and_save
 from recaudit.datasets.demo import load_demo
-from recaudit.datasets.errors import CheckpointError
-from recaudit.datasets.split import make_split
 from recaudit.defenses.check import DefenseProbe, DefensesConfig
 from recaudit.recommenders.base import Recipe
-from recaudit.recommenders.checkpoint import open_checkpoint
 from recaudit.recommenders.target import Target
 
 COLUMNS = "attack,texts,HR@20 gain,log2 rank shift,NDCG@20 clean,AUC,AP,AP by chance,caught,false alarms,refused".split(
@@ -46,7 +44,7 @@ def main() -> None:
     parser.add_argument("--cross-fit", type=int, default=0, help="folds; 0 is the published single calibrator")
     parser.add_argument("--jobs", type=int, default=None, help="cells at a time; a core each if not given")
     options = parser.parse_args()
-    target = victim(options.work / "checkpoint")
+    target = victim(options.work / "checkpoint", Recipe("sasrec", {"dim": 32, "max_epochs": 8}), load_demo())
     print(f"| {' | '.join(COLUMNS)} |\n|---|---|---|---|{'---:|' * 7}")
     for number, arm in enumerate(options.arms.split(",")):
         config = DefensesConfig(
@@ -56,16 +54,6 @@ def main() -> None:
         )  # fmt: skip
         for line in lines(target, DefenseProbe(config, 0), arm, options, undefended=number == 0):
             print(f"| {line} |", flush=True)
-
-
-def victim(folder: Path) -> Target:
-    """The trained victim, trained now if the folder has none."""
-    try:
-        return open_checkpoint(folder)
-    except CheckpointError:
-        recipe = Recipe("sasrec", {"dim": 32, "max_epochs": 8})
-        train_and_save(folder, recipe, make_split(load_demo(), "leave-last-out", 0), 0, overwrite=True)
-        return open_checkpoint(folder)
 
 
 def lines(

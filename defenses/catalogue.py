@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from pydantic import ValidationError
-
-from ..datasets.errors import InputError, unknown_name
+from ..datasets.plugins import Catalogue
 from .base import Defense
-
-GROUP = "recaudit.defenses"
 
 DEFENSES = (
     "pca-varselect: detectors.structure:PCAVarSelect",
@@ -41,27 +34,22 @@ DEFENSES = (
 """Name, module below this folder, class. Nothing is imported until a defence is asked for."""
 
 
+def _fault(found: Any) -> str | None:
+    own = isinstance(found, type) and issubclass(found, Defense)
+    return None if own else "must be a subclass of recaudit.defenses.base.Defense"
+
+
+CATALOGUE: Catalogue[Defense] = Catalogue("defence", "recaudit.defenses", DEFENSES, __package__, _fault)
+
+
 def names() -> tuple[str, ...]:
     """All defence names: the built-in ones in the order of `DEFENSES`, then outsiders'."""
-    return (*_built_in(), *sorted(_outsiders()))
+    return CATALOGUE.names()
 
 
 def defense_class(name: str) -> type[Defense]:
-    """The class of a defence.
-
-    Raises:
-        InputError: there is no such defence (the message names the nearest), or an outsider's is none.
-    """
-    if name in _built_in():
-        module, attribute = _built_in()[name]
-        found: type[Defense] = getattr(importlib.import_module(f".{module}", __package__), attribute)
-        return found
-    if name not in _outsiders():
-        raise unknown_name("defence", name, names())
-    outside = _outsiders()[name].load()
-    if not (isinstance(outside, type) and issubclass(outside, Defense)):
-        raise InputError(f"defence {name!r} of {_outsiders()[name].value} must be a subclass of recaudit's Defense")
-    return outside
+    """The class of a defence; InputError as for `Catalogue.find`."""
+    return CATALOGUE.find(name)
 
 
 def build(name: str, settings: Mapping[str, Any] | None = None) -> Defense:
@@ -71,26 +59,4 @@ def build(name: str, settings: Mapping[str, Any] | None = None) -> Defense:
         InputError: unknown defence, unknown field, or a value outside its range.
     """
     kind = defense_class(name)
-    try:
-        config = kind.config_type.model_validate(dict(settings or {}))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(kind.config_type.model_fields) or "none"
-        raise InputError(f"defence {name!r}, field {place!r}: {first['msg']}. Fields: {known}.") from None
-    return kind(config)
-
-
-@cache
-def _built_in() -> Mapping[str, tuple[str, str]]:
-    found = {}
-    for line in DEFENSES:
-        name, _, path = line.partition(": ")
-        module, _, attribute = path.partition(":")
-        found[name] = (module, attribute)
-    return found
-
-
-@cache
-def _outsiders() -> Mapping[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in _built_in()}
+    return kind(CATALOGUE.settings(name, kind.config_type, settings or {}))

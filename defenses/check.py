@@ -89,7 +89,7 @@ class DefenseProbe(Probe):
             found += self._left(name, attack, size, Reader(log, results, trials), plain)
         for name, why in design.inapplicable.items():
             text = f"defence {name} cannot protect this model: {why}"
-            found.append(self._make(f"{name}.none", text, "none", "none", "higher", missing=text))
+            found.append(self.made(f"{name}.none", text, "none", "none", "higher", missing=text))
         return found
 
     def _left(self, name: str, attack: str, size: str, defended: Reader, plain: Reader) -> Iterator[Evidence]:
@@ -106,10 +106,10 @@ class DefenseProbe(Probe):
         ):  # fmt: skip
             units = defended.units(value, sign, watched=True)
             if not units:
-                yield self._make(f"{head}.{measure}", f"{title} {under}", measure, unit, "higher", missing=_FAILED)
+                yield self.made(f"{head}.{measure}", f"{title} {under}", measure, unit, "higher", missing=_FAILED)
                 continue
             before = mean([unit.value for unit in plain.units(value, sign, watched=True)])
-            yield self._make(
+            yield self.made(
                 f"{head}.{measure}", f"{title} {under}", measure, unit, "higher",
                 estimate=_by_cluster(units), n=len(units), units=units, limits=limits,
                 resolution=defended.resolution if value == hits else 0.0,
@@ -118,7 +118,7 @@ class DefenseProbe(Probe):
         yield self._taken(head, name, attack, size, defended, plain, details, cells)
         seen = defended.alone(PREFIX + "auc")
         if seen:
-            yield self._make(
+            yield self.made(
                 f"{head}.detection.auc", f"How well {name} tells {size} fake users ({attack}) from genuine ones",
                 "detector_auc", "AUC, 0..1, 0.5 = not at all", "lower", estimate=_by_cluster(seen), n=len(seen),
                 units=seen, limits=(0.0, 1.0), details=details, cells=cells,
@@ -145,8 +145,8 @@ class DefenseProbe(Probe):
         title = f"How much of the rank shift of {attack} ({size} fake users) {name} takes away"
         unit = "log2 of the rank, undefended less defended shift, mean over users"
         if not units:
-            return self._make(f"{head}.taken", title, "taken", unit, "lower", missing=_FAILED)
-        return self._make(
+            return self.made(f"{head}.taken", title, "taken", unit, "lower", missing=_FAILED)
+        return self.made(
             f"{head}.taken", title, "taken", unit, "lower",
             estimate=_by_cluster(units), n=len(units), units=units, details=details, cells=cells,
         )  # fmt: skip
@@ -162,23 +162,19 @@ class DefenseProbe(Probe):
             if (then := results[a].values.get(value)) is not None and (now := results[b].values.get(value)) is not None
         ]
         if not units:
-            return self._make(f"{name}.utility.{value}", title, value, unit, "lower", missing=_FAILED)
+            return self.made(f"{name}.utility.{value}", title, value, unit, "lower", missing=_FAILED)
         keys = [results[cell].key for pair in pairs for cell in pair]
         side = {
             measure: mean([shift for a, b in pairs if (shift := _change(results, a, b, measure)) is not None])
             for measure in ("exposure/gini", "exposure/qf", PREFIX + "false_alarms")
         }
         then = mean([level for a, _ in pairs if (level := results[a].values.get(value)) is not None])
-        return self._make(
+        return self.made(
             f"{name}.utility.{value}", title, value, unit, "lower",
             estimate=_by_cluster(units), n=len(units), units=units, limits=(-1.0, 1.0),
             baseline={} if then is None else {"undefended": then}, cells=keys,
             details={"defense": name, "changes": side},
         )  # fmt: skip
-
-    def _make(self, name: str, title: str, measure: str, unit: str, worse: str, **values: Any) -> Evidence:
-        head = {"id": f"{self.key}.{name}", "check": self.key, "title": title, "measure": measure, "unit": unit}
-        return Evidence.model_validate({**head, "worse": worse, "estimate": None, "n": 0, **values})
 
 
 _FAILED = "no refit with this defence and its control could be compared; see the failures"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -105,8 +105,7 @@ class RewritingProbe(Probe):
 
     def _of_stratum(
         self, target: Target, results: Results, name: str, word: str, stratum: str, cells: Mapping[int, Cell]
-    ) -> Iterator[Evidence]:
-        k = self.config.cutoff
+    ) -> Sequence[Evidence]:
         there = {item: results[cell] for item, cell in cells.items() if cell in results}
         titles = {str(target.split.train.item_ids[item]): result.texts for item, result in there.items()}
         values = {key: value for result in there.values() for key, value in result.values.items()}
@@ -114,21 +113,15 @@ class RewritingProbe(Probe):
             "rewriting": name, "stratum": stratum, "titles": titles, "similarity": self.config.similarity,
             "tried": {item: values.get(f"target/{item}/asked") for item in titles},
         }  # fmt: skip
-        for measure, value, title, unit in (
-            (f"hr@{k}", f"hr@{k}", f"Gain in the share of users with {word} item in their top {k}",
-             "share of genuine users who lack the item, difference in -1..1"),
-            ("log2_rank_shift", "log2_rank", f"How often the rank of {word} item halves",
-             "log2 of the rank, before less after, mean over users"),
-        ):  # fmt: skip
-            yield before_after(
-                f"{self.key}.{name}.{stratum}.{measure}",
-                f"{title} under a rewritten title ({name})",
-                measure,
-                unit,
-                value=value,
-                values=values,
-                items=list(titles),
-                seed=self.seed,
-                cells=[result.key for result in there.values()],
-                details=details,
-            )
+        return before_after(
+            f"{self.key}.{name}.{stratum}",
+            f"{word} item",
+            self.config.cutoff,
+            "users",
+            f"under a rewritten title ({name})",
+            values=values,
+            items=list(titles),
+            seed=self.seed,
+            cells=[result.key for result in there.values()],
+            details=details,
+        )

@@ -109,6 +109,13 @@ def test_accounts_look_more_genuine_than_random_ones_and_copy_no_one() -> None:
     assert random.nearest_jaccard < ours.nearest_jaccard < copies.nearest_jaccard  # type: ignore[operator]
 
 
+def test_a_large_log_is_not_read_whole() -> None:
+    log, few = log_for("implicit"), DiffusionConfig(updates=3, passes=10)
+    assert len(Denoiser(log.n_items, few, rng(0)).fit(log, rng(1))) == 3  # 60 users are one batch
+    part = Denoiser(genres().n_items, DiffusionConfig(updates=1), rng(0)).fit(genres(), rng(1))
+    assert len(part) == 1
+
+
 def test_same_seed_same_bytes_and_accounts_differ_even_from_one_template() -> None:
     log = log_for("implicit")
     goal = Goal((TARGET,), accounts=80, profile=9)  # more than there are users

@@ -136,7 +136,7 @@ def test_other_bases(monkeypatch: pytest.MonkeyPatch) -> None:
         run(UBA(UBAConfig(base="clone-and-pull")), log, goal)
     with pytest.raises(ValidationError, match="another attack"):
         UBAConfig(base="uba")
-    monkeypatch.setattr(catalogue, "build", lambda name, settings: Rest())
+    monkeypatch.setattr("recaudit.attacks.uba.build", lambda name, settings: Rest())
     with pytest.raises(InputError, match="more than the log"):
         run(UBA(), log, goal)
 

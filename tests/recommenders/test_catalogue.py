@@ -10,11 +10,11 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 
+from recaudit.datasets import plugins
 from recaudit.datasets.errors import InputError
 from recaudit.datasets.log import InteractionLog
-from recaudit.recommenders import catalogue
 from recaudit.recommenders.base import ModelConfig, Recipe
-from recaudit.recommenders.catalogue import MODELS, build, fit, model_class, names
+from recaudit.recommenders.catalogue import CATALOGUE, MODELS, build, fit, model_class, names
 from recaudit.recommenders.popularity import Popularity
 
 
@@ -26,10 +26,10 @@ class Outsider(Popularity):
 def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
     """Entry points as other packages would give them."""
     found: list[EntryPoint] = []
-    monkeypatch.setattr(catalogue, "entry_points", lambda group: found if group == "recaudit.models" else [])
-    catalogue._outsiders.cache_clear()
+    monkeypatch.setattr(plugins, "entry_points", lambda group: found if group == "recaudit.models" else [])
+    CATALOGUE.__dict__.pop("outsiders", None)  # found once in a process
     yield found
-    catalogue._outsiders.cache_clear()
+    CATALOGUE.__dict__.pop("outsiders", None)
 
 
 def entry(name: str, value: str) -> EntryPoint:

@@ -66,7 +66,8 @@ def test_without_alignment_no_encoder_is_opened(settings: dict[str, Any], monkey
         raise AssertionError("opened")
 
     monkeypatch.setattr(texts, "open_cached", never)
-    defended(replace(LOG, items=None), recipe=replace(RECIPE, epochs=1), **settings)
+    found = defended(replace(LOG, items=None), recipe=replace(RECIPE, epochs=1), **settings)
+    assert found.suspicion is not None and found.suspicion.max() > found.suspicion.min()
 
 
 @pytest.mark.parametrize("arm", ["real", "permuted", "random-items"])
