@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .readings import Reading, real
 from .text import Data, Sentence, count, cut, duration, percent, plural
 
@@ -79,12 +81,16 @@ def limits(reading: Reading) -> list[Sentence]:
         ("demotion", "Whether fake users can bury an item."),
         ("quality", "Utility beside trivial baselines."),
         ("exposure", "How exposure is shared among items."),
+        ("takeover", "What hijacked accounts could be made to show."),
+        ("rewriting", "What rewriting the texts of items would do."),
+        ("defense", "Whether a defence would help."),
     ):
         if check not in evidence:
             lines.append([what])
+    if not any(real(value) for found in run.evidence for value in _queries(found.details)):
+        lines.append(["Attackers who adapt to this very model by querying it."])
     lines += [
-        ["Leaks of personal data (membership inference), forgetting of users (unlearning), defences: not part of it."],
-        ["Attackers who adapt to this very model by querying it."],
+        ["Leaks of personal data (membership inference), forgetting of users (unlearning): not part of it."],
         ["Effects on people: the data are a record of the past, nobody was shown a list."],
         ["Anything around the model: filters, business rules, advertising, later retraining on new data."],
     ]  # fmt: skip
@@ -98,3 +104,9 @@ def limits(reading: Reading) -> list[Sentence]:
         )
     lines.append(["Who made this record and when: it is not signed, its times are claims."])
     return lines
+
+
+def _queries(details: dict[str, Any]) -> list[Any]:
+    """What an attacker asked the model: lists for a craft, titles tried for each item."""
+    tried = details.get("tried")
+    return [details.get("queries"), *(tried.values() if isinstance(tried, dict) else ())]

@@ -113,6 +113,11 @@ class Reading:
         """The findings of a check, failures first."""
         return [finding for finding in self.findings if finding.check == check]
 
+    def knows(self, check: str) -> bool:
+        """Whether the audit asked for a check, be it that it did not apply."""
+        run = self.run
+        return check in {found.check for found in run.evidence} | {entry.check for entry in run.skipped}
+
     @cached_property
     def points(self) -> list[AttackPoint]:
         """All attack evidence, ordered by check, measure, attack, size, stratum."""

@@ -15,6 +15,13 @@ from ..audit.evidence import Finding
 from .readings import AttackPoint, Reading, State, state, worst
 from .text import Data, Sentence, count, cut, decimals, number, percent, plural, points
 
+FURTHER = (
+    ("takeover", "What can someone who takes accounts over make them show?"),
+    ("rewriting", "Can the owner of an item lift it by rewriting its title?"),
+    ("defense", "Does a defence help?"),
+)
+"""Questions that are answered where the audit asked them; "what was not tested" names the others."""
+
 ANSWER_LIMIT = 80
 """Characters of a title or name inside a sentence."""
 
@@ -71,6 +78,7 @@ def answers(reading: Reading) -> list[Answer]:
         _attack(reading, "demotion", "Can fake users bury an item?"),
         _baselines(reading),
         _exposure(reading),
+        *(_further(reading, check, question) for check, question in FURTHER if reading.knows(check)),
         _reproduction(reading),
     ]
 
@@ -145,6 +153,28 @@ def _attack(reading: Reading, check: str, question: str) -> Answer:
     cost = [f for f in findings if f.measure.startswith("ndcg@") and f.status == "fail"]
     if moved and cost:
         sentences.append([f"{plural(len(cost), 'bound')} on the utility of genuine users under attack broken."])
+    return Answer(question, overall, leads[overall], [*sentences, *more], check)
+
+
+def _further(reading: Reading, check: str, question: str) -> Answer:
+    """The answer to one of `FURTHER`: its largest number, and how many bounds hold."""
+    findings = reading.of_check(check)
+    overall, judged, more = _weigh(findings)
+    if overall == "not_run":
+        return _missing(reading, check, question, check)
+    leads: dict[State, str] = {
+        "fail": "A bound is broken.", "inconclusive": "Cannot tell.", "waived": "Waived.",
+        "pass": "Within its bounds.", "measured": "Measured, not judged.",
+    }  # fmt: skip
+    telling = [finding for finding in judged or findings if state(finding) == overall and finding.estimate is not None]
+    hits = [finding for finding in telling if finding.measure.startswith("hr@")] or telling
+    sentences: list[Sentence] = []
+    if hits:
+        sentences.append(_number(max(hits, key=lambda finding: finding.estimate or 0.0)))
+    if judged:
+        n = sum(state(finding) == overall for finding in judged)
+        word = {"fail": "broken", "inconclusive": "open", "waived": "waived"}.get(overall, "kept")
+        sentences.append([f"{count(n)} of {plural(len(judged), 'bound')} {word}."])
     return Answer(question, overall, leads[overall], [*sentences, *more], check)
 
 

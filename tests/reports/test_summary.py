@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from recaudit.audit.evidence import AuditRun, Status
+from recaudit.audit.evidence import AuditRun, Skipped, Status
+from recaudit.reports.method import limits
 from recaudit.reports.readings import Reading
 from recaudit.reports.summary import Answer, answers, counts, verdict_sentences
 from recaudit.reports.text import Sentence
@@ -60,6 +61,43 @@ def test_a_checkpoint_that_is_not_itself(run: AuditRun) -> None:
     card = run.target.model_copy(update={"reproduced": False})
     answer = answers(Reading(judged(run.model_copy(update={"target": card}), "quality", "fail")))[4]
     assert answer.lead == "No." and "split" in all_told(answer)
+
+
+def with_check(run: AuditRun, check: str, status: Status) -> AuditRun:
+    """A run that asked one more check, of the findings of another."""
+    renamed = {"check": check}
+    evidence = [e.model_copy(update=renamed) for e in run.evidence if e.check == "promotion"]
+    findings = [f.model_copy(update=renamed | {"status": status}) for f in run.findings if f.check == "promotion"]
+    return run.model_copy(update={"evidence": [*run.evidence, *evidence], "findings": [*run.findings, *findings]})
+
+
+@pytest.mark.parametrize(
+    ("status", "lead", "word"),
+    [("fail", "A bound is broken.", "broken"), ("inconclusive", "Cannot tell.", "open"),
+     ("waived", "Waived.", "waived"), ("pass", "Within its bounds.", "kept")],
+)  # fmt: skip
+def test_further_checks_are_answered_where_they_were_asked(run: AuditRun, status: Status, lead: str, word: str) -> None:
+    asked = with_check(run, "defense", status)
+    answer = next(one for one in answers(Reading(asked)) if one.question == "Does a defence help?")
+    assert (answer.state, answer.lead) == (status, lead) and f" {word}." in all_told(answer)
+    estimates = [f.estimate for f in asked.findings if f.check == "defense" and f.measure.startswith("hr@")]
+    largest = max(value for value in estimates if value is not None)
+    assert f": {largest:.3f}," in all_told(answer)
+    assert "Does a defence help?" not in {one.question for one in answers(Reading(run))}
+    skipped = [*run.skipped, Skipped(check="takeover", reason="the model has no memory")]
+    told_why = answers(Reading(run.model_copy(update={"skipped": skipped})))[4]
+    assert told_why.state == "not_run" and "the model has no memory" in all_told(told_why)
+
+
+def test_what_was_not_tested_follows_what_was(run: AuditRun) -> None:
+    before, after = (
+        " ".join(told(line) for line in limits(Reading(one))) for one in (run, with_check(run, "defense", "pass"))
+    )
+    assert "Whether a defence would help." in before and "Whether a defence would help." not in after
+    assert "hijacked accounts" in after and "Attackers who adapt to this very model by querying it." in after
+    evidence = [run.evidence[0].model_copy(update={"details": {"tried": {"i1": 4.0, "i2": None}}}), *run.evidence[1:]]
+    querying = " ".join(told(line) for line in limits(Reading(run.model_copy(update={"evidence": evidence}))))
+    assert "by querying it" not in querying
 
 
 def test_counts_name_every_status(run: AuditRun) -> None:
