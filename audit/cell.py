@@ -104,7 +104,7 @@ class Cell:
         seed: of the refit.
         recipe: of a reference model; None means the target's own.
         injection: accounts added to the training log; None for a control.
-        watch: item indices whose ranks are measured over the genuine users who lack them.
+        watch: item indices whose ranks are measured over the genuine users who lack them; of an inquiry, its items.
         inquiry: what an "inquiry" asks.
         defense: how a refit is protected; None trains as the owner did.
     """
