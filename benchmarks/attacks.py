@@ -34,6 +34,7 @@ from recaudit.datasets.errors import CheckpointError
 from recaudit.datasets.read import read_log
 from recaudit.datasets.split import make_split
 from recaudit.recommenders.base import Recipe
+from recaudit.recommenders.catalogue import model_class
 from recaudit.recommenders.checkpoint import open_checkpoint
 
 # folder, split for models without and with order, published targets
@@ -44,7 +45,6 @@ DATA: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "beauty": ("amazon-beauty-seq", "ratio:0.8,0.1,0.1", "leave-last-out", ()),
     "embedded": ("", "leave-last-out", "leave-last-out", ()),
 }
-SEQUENTIAL = ("sasrec", "gru4rec")
 KEYS = ["data", "model", "size", "knowledge", "attack"]
 
 
@@ -79,7 +79,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
     if options.work is None:
         raise SystemExit("--work DIR: where cells are kept")
     folder, plain, ordered, items = DATA[options.data]
-    spec = ordered if options.model in SEQUENTIAL else plain
+    spec = ordered if model_class(options.model).family == "sequential" else plain
     work = options.work / options.data / options.model
     config = dict(pair.split("=") for pair in options.recipe.split(",") if pair)
     try:

@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder amazon-beauty-seq")
     parser.add_argument("--log", type=Path, required=True, help="lines of JSON are appended to it")
-    parser.add_argument("--model", choices=("sasrec", "gru4rec"), default="sasrec")
+    parser.add_argument("--model", choices=("sasrec", "gru4rec", "fmlp-rec"), default="sasrec")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over CONFIG")
     parser.add_argument("--epochs", type=int, help="exactly so many, without validation")
     parser.add_argument("--seed", type=int, default=0)

@@ -23,6 +23,7 @@ MODELS = (
     "fm: fm:FM",
     "sasrec: sasrec:SASRec",
     "gru4rec: gru4rec:GRU4Rec",
+    "fmlp-rec: fmlp:FMLPRec",
 )
 """Name, module in this folder, class. Nothing is imported until a model is asked for."""
 

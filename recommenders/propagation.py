@@ -44,7 +44,7 @@ def adjacency(pairs: Positives, device: torch.device | str = "cpu", places: Int6
     matrix = sparse.csr_matrix((np.concatenate([value, value]), ends), shape=(nodes, nodes))
     index = np.int32 if matrix.nnz < np.iinfo(np.int32).max else np.int64
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", message="Sparse ")
         return torch.sparse_csr_tensor(
             torch.from_numpy(matrix.indptr.astype(index)),
             torch.from_numpy(matrix.indices.astype(index)),

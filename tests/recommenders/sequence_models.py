@@ -1,4 +1,4 @@
-"""What the tests of SASRec and GRU4Rec share: a log with a planted chain, and small models."""
+"""What the tests of the sequence models share: a log with a planted chain, and small models."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import numpy as np
 
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.split import Split, leave_last_out
-from recaudit.recommenders.gru4rec import GRU4Rec, GRU4RecConfig
-from recaudit.recommenders.sasrec import SASRec, SASRecConfig
+from recaudit.recommenders.base import Recipe
+from recaudit.recommenders.catalogue import build
 from recaudit.recommenders.sequential import SequentialModel
 
-KINDS = ("sasrec", "gru4rec")
+KINDS = ("sasrec", "gru4rec", "fmlp-rec")
+
+_OWN: dict[str, dict[str, Any]] = {"sasrec": {"heads": 2}, "gru4rec": {"hidden": 24}, "fmlp-rec": {"inner": 2}}
 
 
 def small_model(kind: str, **fields: Any) -> SequentialModel:
     """An unfitted small model of this kind."""
     fields = {"dim": 16, "max_length": 8, "batch_tokens": 64, "learning_rate": 1e-2} | fields
-    if kind == "sasrec":
-        return SASRec(SASRecConfig(**({"heads": 2} | fields)))
-    return GRU4Rec(GRU4RecConfig(**({"hidden": 24} | fields)))
+    model = build(Recipe(kind, _OWN[kind] | fields))
+    assert isinstance(model, SequentialModel)
+    return model
 
 
 def log_of(sequences: Sequence[Sequence[int]], n_items: int) -> InteractionLog:

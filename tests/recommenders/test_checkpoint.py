@@ -48,7 +48,7 @@ def good(tmp_path_factory: pytest.TempPathFactory, split: Split) -> Path:
 
 @pytest.mark.parametrize("name", names())
 def test_every_model_comes_back_bit_for_bit(name: str, split: Split, tmp_path: Path) -> None:
-    recipe = Recipe(name, {"dim": 4} if name in ("mf", "lightgcn", "simgcl", "sasrec", "gru4rec") else {})
+    recipe = Recipe(name, {"dim": 4} if name in ("mf", "lightgcn", "simgcl", "sasrec", "gru4rec", "fmlp-rec") else {})
     model = fit(recipe, split.train, 7, epochs=1)
     metrics = evaluate(model, split.test, split.history)
     save_checkpoint(tmp_path / "c", model, recipe, split, 7, metrics)
