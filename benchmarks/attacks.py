@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from victims import DATA, add_options, fields, prepared, shown
 
 from recaudit.attacks.catalogue import CATALOGUE, attack_class
 from recaudit.attacks.config import InjectionConfig
@@ -25,42 +25,19 @@ from recaudit.attacks.design import victim_kind
 from recaudit.attacks.experiment import PromotionProbe
 from recaudit.audit.bench import Protocol
 from recaudit.audit.engine import make_plan, run_plan
-from recaudit.audit.statistics import interval
 from recaudit.audit.store import Store
 from recaudit.cli.progress import progress
-from recaudit.cli.train import train_and_save
-from recaudit.datasets.demo import load_demo
-from recaudit.datasets.errors import CheckpointError
-from recaudit.datasets.read import read_log
-from recaudit.datasets.split import make_split
-from recaudit.recommenders.base import Recipe
-from recaudit.recommenders.catalogue import model_class
-from recaudit.recommenders.checkpoint import open_checkpoint
 
-# folder, split for models without and with order, published targets
-DATA: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
-    "automotive": ("legup-automotive", "given", "given", ("119", "422", "594", "884", "1593")),
-    "movielens-100k": ("movielens-100k", "ratio:0.8,0.1,0.1", "leave-last-out", ("62", "785", "1077", "1257", "1419")),
-    "movietweetings": ("movietweetings-100k", "ratio:0.8,0.1,0.1", "leave-last-out", ()),
-    "beauty": ("amazon-beauty-seq", "ratio:0.8,0.1,0.1", "leave-last-out", ()),
-    "embedded": ("", "leave-last-out", "leave-last-out", ()),
-}
 KEYS = ["data", "model", "size", "knowledge", "attack"]
 
 
 def main() -> None:
     """Run what is missing, or print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--work", type=Path)
-    parser.add_argument("--data", choices=DATA, default="automotive")
-    parser.add_argument("--model", default="lightgcn")
-    parser.add_argument("--sizes", default="1%,5%", help="attack sizes, with commas between")
+    add_options(parser, "1%,5%")
     parser.add_argument("--attacks", default="", help="names, with commas between; all that apply if not given")
     parser.add_argument("--settings", default="", help="of one attack, as clear:decay=1,steps=5; its rows carry them")
     parser.add_argument("--knowledge", type=float, default=1.0, help="share of the users whose profiles are seen")
-    parser.add_argument("--jobs", type=int, default=None, help="cells at a time; a core each if not given")
-    parser.add_argument("--recipe", default="", help="fields of the victim's recipe, name=value with commas between")
     parser.add_argument("--rows", type=Path, default=Path(__file__).parent / "results" / "attacks.csv")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
@@ -76,24 +53,13 @@ def main() -> None:
 
 def measured(options: argparse.Namespace) -> pd.DataFrame:
     """One row for each attack, size, target and seed of a victim."""
-    if options.work is None:
-        raise SystemExit("--work DIR: where cells are kept")
-    folder, plain, ordered, items = DATA[options.data]
-    spec = ordered if model_class(options.model).family == "sequential" else plain
-    work = options.work / options.data / options.model
-    config = dict(pair.split("=") for pair in options.recipe.split(",") if pair)
-    try:
-        target = open_checkpoint(work / "checkpoint")
-    except CheckpointError:
-        log = read_log(options.shared / "data" / folder) if folder else load_demo()
-        recipe = Recipe(options.model, config)
-        train_and_save(work / "checkpoint", recipe, make_split(log, spec, 0), 0, overwrite=True)
-        target = open_checkpoint(work / "checkpoint")
+    target, work = prepared(options)
+    items = DATA[options.data][3]
     kind = victim_kind(target)
     names = tuple(options.attacks.split(",")) if options.attacks else tuple(CATALOGUE.own)
     names = tuple(name for name in names if attack_class(name).applies(kind, "push"))
-    varied, _, fields = options.settings.partition(":")
-    own = {varied: dict(pair.split("=") for pair in fields.split(","))} if varied else {}
+    varied, _, given = options.settings.partition(":")
+    own = {varied: fields(given)} if varied else {}
     settings = InjectionConfig(
         attacks=(varied,) if varied else names, sizes=tuple(options.sizes.split(",")), strata=("cold",), items=items,
         per_stratum=5, seeds_per_target=3, control_seeds=3, knowledge=options.knowledge, settings=own,
@@ -112,7 +78,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
             item = str(target.split.train.item_ids[trial.item])
             row: dict[str, Any] = {
                 "data": options.data, "model": options.model, "size": size, "knowledge": options.knowledge,
-                "attack": f"{attack} {fields}".strip(), "item": item, "seed": trial.attacked.seed,
+                "attack": f"{attack} {given}".strip(), "item": item, "seed": trial.attacked.seed,
                 "craft_cpu_s": results[trial.attacked].craft_seconds,
             }  # fmt: skip
             for side in ("control", "clones", "attacked"):
@@ -183,12 +149,7 @@ def _shift(rows: pd.DataFrame) -> pd.Series:
 
 def _text(values: pd.Series, digits: int = 2) -> str:
     """Mean and 95 % interval over targets."""
-    clusters = [str(item) for item, _ in values.index]
-    found = interval(values.tolist(), clusters, 0.95)
-    mean = float(np.mean(values))
-    if found is None:
-        return f"{mean:+.{digits}f}"
-    return f"{mean:+.{digits}f} [{found[0]:+.{digits}f}, {found[1]:+.{digits}f}]"
+    return shown(values.tolist(), [str(item) for item, _ in values.index], digits)
 
 
 if __name__ == "__main__":

@@ -1,109 +1,184 @@
-"""What defences take from an attack, and what they cost: a LightGCN victim on Automotive, 1 % fake accounts.
+"""What defences take from attacks, and what they cost: attack x defence x size on one victim, kept as rows.
 
-    python benchmarks/defenses.py --work DIR [--targets 5] [--seeds 1] [--defenses t-ce,vat] [--jobs 1]
+    python benchmarks/defenses.py --shared ../shared --work DIR --data automotive --model lightgcn --sizes 1%
+        --attacks popular,pga --defenses t-ce,vat,together,lorec:arm=permuted;cross_fit=5 [--targets 5] [--seeds 3]
+    python benchmarks/defenses.py --table | --plot docs/images/defenses.svg
 
-Published targets. A refit without accounts is compared with refits under attack, both defended, of the same seed.
-Intervals are over targets, 95 % each; NDCG@20 is that of the refits without accounts. DIR keeps what is done: resumes.
+Every trial of `attacks.py` (published targets where there are any, else cold items) undefended and with each defence,
+same accounts, same refit seeds. Cells are kept in DIR and resume; rows of a finished victim replace its older ones in
+the file of rows, from which --table prints the tables of docs/defenses-standing.md and --plot draws their heat map.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from victims import DATA, add_options, fields, prepared, shown
 
 from recaudit.attacks.config import InjectionConfig
-from recaudit.attacks.design import Trial, make_design
+from recaudit.attacks.design import make_design
 from recaudit.audit.bench import Protocol
-from recaudit.audit.engine import CellResults, Plan, run_plan
-from recaudit.audit.statistics import interval
+from recaudit.audit.cell import Cell
+from recaudit.audit.engine import Plan, run_plan
 from recaudit.audit.store import Store
 from recaudit.cli.progress import progress
-from recaudit.cli.train import train_and_save
-from recaudit.datasets.errors import CheckpointError
-from recaudit.datasets.read import read_log
-from recaudit.datasets.split import make_split
-from recaudit.defenses.protection import Protection
-from recaudit.recommenders.base import Recipe
-from recaudit.recommenders.checkpoint import open_checkpoint
-from recaudit.recommenders.target import Target
+from recaudit.defenses.catalogue import build
+from recaudit.defenses.protection import PREFIX, Protection
 
-TARGETS = ("119", "422", "594", "884", "1593")
-ROBUST = ("t-ce", "r-ce", "pld", "trimmed-users", "apr", "vat", "pama-cf")
-# with this setting T-CE is the victim's own training, bit for bit; run as a defence, its CPU time is kept
-NONE = Protection("t-ce", {"eps_max": 0.0})
-HEAD = """| defence | HR@20 | gain | less than none | log2 rank | shift | less than none | NDCG@20 | CPU s |
-|---|---:|---|---|---:|---|---|---:|---:|"""
+KEYS = ["data", "model", "size", "attack", "defense"]
+TARGET = ("hr@20", "hr@50", "ndcg@50", "log2_rank")
+UTILITY = ("hr@10", "ndcg@20")
+ACCOUNTS = ("auc", "ap", "recall", "caught", "false_alarms", "refused")
+NONE = "none"
 
 
 def main() -> None:
-    """Compute what is missing and print the table."""
+    """Run what is missing, print the tables, or draw them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--targets", type=int, default=5, help="the first so many of the published ones")
-    parser.add_argument("--seeds", type=int, default=1, help="refits per target, and without accounts")
-    parser.add_argument("--defenses", default=",".join(ROBUST), help="with commas between")
-    parser.add_argument("--jobs", type=int, default=None, help="cells at a time; a core each if not given")
+    add_options(parser, "1%")
+    parser.add_argument("--attacks", default="popular", help="names, with commas between")
+    parser.add_argument("--defenses", default="t-ce,vat,together", help="names, each with settings if need be")
+    parser.add_argument("--targets", type=int, default=5, help="target items")
+    parser.add_argument("--seeds", type=int, default=3, help="refits for each target")
+    parser.add_argument("--rows", type=Path, default=Path(__file__).parent / "results" / "defenses.csv")
+    parser.add_argument("--table", action="store_true", help="print the tables of the rows")
+    parser.add_argument("--plot", type=Path, help="draw the heat map of the rows into this file")
     options = parser.parse_args()
-    protections = {"none": NONE} | {name: Protection(name) for name in options.defenses.split(",")}
-    target = victim(options.work / "checkpoint", options.shared / "data" / "legup-automotive")
-    count = {"seeds_per_target": options.seeds, "control_seeds": options.seeds}
-    items = TARGETS[: options.targets]
-    config = InjectionConfig(attacks=("popular", "random"), sizes=("1%",), strata=("cold",), items=items, **count)
-    design = make_design(target, config, "push", 0)
-    protocol, store = Protocol((20,)), Store(options.work / "cells")
-    cells = [
-        replace(cell, label=f"{cell.label}, {name}", defense=protection)
-        for name, protection in protections.items()
-        for cell in [*design.controls, *(trial.attacked for trials in design.trials.values() for trial in trials)]
+    if options.work is not None:
+        rows = measured(options)
+        options.rows.parent.mkdir(exist_ok=True)
+        old = pd.read_csv(options.rows) if options.rows.exists() else rows.head(0)
+        joined = pd.concat([old, rows]).drop_duplicates([*KEYS, "item", "seed"], keep="last")
+        joined.sort_values([*KEYS, "item", "seed"]).to_csv(options.rows, index=False)
+    found = pd.read_csv(options.rows, dtype={"item": str})
+    if options.plot is not None:
+        draw(found, options.plot)
+    else:
+        tables(found)
+
+
+def measured(options: argparse.Namespace) -> pd.DataFrame:
+    """One row for each attack, size, defence, target and seed of a victim."""
+    target, work = prepared(options)
+    settings = InjectionConfig(
+        attacks=tuple(options.attacks.split(",")), sizes=tuple(options.sizes.split(",")), strata=("cold",),
+        items=DATA[options.data][3][: options.targets], per_stratum=options.targets, seeds_per_target=options.seeds,
+        control_seeds=options.seeds,
+    )  # fmt: skip
+    design = make_design(target, settings, "push", 0)
+    protections: dict[str, Protection | None] = {NONE: None}
+    for text in options.defenses.split(","):
+        name, _, own = text.partition(":")
+        protections[text] = Protection(name, fields(own, ";"))
+        why = build(name, fields(own, ";")).why_not(target.recipe, target.split.train)
+        if why is not None:
+            raise SystemExit(f"{text}: {why}")
+    trials = [(*key, trial) for key, members in design.trials.items() for trial in members]
+
+    def defended(cell: Cell, name: str) -> Cell:
+        own = protections[name]
+        return cell if own is None else replace(cell, label=f"{cell.label}, {name}", defense=own)
+
+    protocol, store = Protocol((10, 20, 50)), Store(work / "cells")
+    wanted = [
+        defended(cell, name)
+        for name in protections
+        for cell in dict.fromkeys([*design.controls, *(trial.attacked for *_, trial in trials)])
     ]
-    keyed = {cell.key(target, protocol.describe()): cell for cell in cells}
+    keyed = {cell.key(target, protocol.describe()): cell for cell in wanted}
     plan = Plan(keyed, (), (), frozenset(key for key in keyed if store.read(key, False)))
-    with progress("defences") as step:
+    with progress(f"{options.data} {options.model}") as step:
         results, failures = run_plan(plan, target, protocol, store, jobs=options.jobs, progress=step)
     assert not failures, failures
-    for (attack, _), trials in design.trials.items():
-        print(f"\n{attack}:\n\n{HEAD}")
-        for name, protection in protections.items():
-            print(f"| {name} | {line(target, results, trials, protection)} |")
+    rows: list[dict[str, Any]] = []
+    for attack, size, trial in trials:
+        item = str(target.split.train.item_ids[trial.item])
+        for name in protections:
+            sides = {side: results[defended(getattr(trial, side), name)] for side in ("control", "attacked")}
+            row: dict[str, Any] = {
+                "data": options.data, "model": options.model, "size": size, "attack": attack, "defense": name,
+                "item": item, "seed": trial.attacked.seed,
+            }  # fmt: skip
+            for side, result in sides.items():
+                row |= {f"{side}_{value}": result.values.get(f"target/{item}/{value}") for value in TARGET}
+            row |= {f"clean_{value}": sides["control"].values.get(value) for value in UTILITY}
+            row |= {value: sides["attacked"].values.get(PREFIX + value) for value in ACCOUNTS}
+            row |= {"cpu_s": sides["control"].defense_seconds or sides["control"].seconds}
+            rows.append(row)
+    found = pd.DataFrame(rows)
+    numbers = found.select_dtypes("number").columns.difference(["seed"])
+    found[numbers] = found[numbers].round(5)
+    return found
 
 
-def victim(folder: Path, data: Path) -> Target:
-    """The trained victim, trained now if the folder has none."""
-    try:
-        return open_checkpoint(folder)
-    except CheckpointError:
-        train_and_save(folder, Recipe("lightgcn", {}), make_split(read_log(data), "given", 0), 0, overwrite=True)
-        return open_checkpoint(folder)
+def tables(rows: pd.DataFrame) -> None:
+    """A table for each victim, size and attack: who leaves least first."""
+    head = "defence|log2 rank shift left|taken|HR@50 gain left|NDCG@20|less than none|AUC|caught|false alarms"
+    for key, part in rows.groupby(KEYS[:4]):
+        print(f"\n### {', '.join(key)}\n")
+        base = part[part.defense == NONE].set_index(["item", "seed"])
+        clean = f"target HR@50 {base['control_hr@50'].mean():.4f}, genuine users HR@10 {base['clean_hr@10'].mean():.4f}"
+        print(f"{part.item.nunique()} targets, {part.seed.nunique()} seeds; undefended control: {clean}.\n")
+        print("| " + " | ".join(head.split("|")) + " |\n|---|---|---|---|---:|---|---:|---:|---:|")
+        lines = []
+        for name, own in part.groupby("defense"):
+            own = own.set_index(["item", "seed"])
+            left, clusters = shift(own), list(own.index.get_level_values("item"))
+            gain = own["attacked_hr@50"] - own["control_hr@50"]
+            price = (own["clean_ndcg@20"] - base["clean_ndcg@20"]).groupby("seed").mean()
+            seen = ["" if own[value].isna().all() else f"{own[value].mean():.2f}" for value in ACCOUNTS if value in
+                    ("auc", "caught", "false_alarms")]  # fmt: skip
+            taken = "" if name == NONE else shown(shift(base) - left, clusters, 2)
+            cost = "" if name == NONE else f"{price.mean():+.4f} ({price.min():+.4f} to {price.max():+.4f})"
+            cells = [name, shown(left, clusters, 2), taken, shown(gain, clusters, 4)]
+            lines.append((left.mean(), [*cells, f"{own['clean_ndcg@20'].mean():.4f}", cost, *seen]))
+        for _, cells in sorted(lines, key=lambda line: line[0]):
+            print(f"| {' | '.join(cells)} |")
 
 
-def line(target: Target, results: CellResults, trials: Sequence[Trial], protection: Protection) -> str:
-    """What a training makes of one attack, beside the victim's own training."""
-    found = []
-    items = [str(target.split.train.item_ids[trial.item]) for trial in trials]
-    for measure, digits in (("hr@20", 4), ("log2_rank", 2)):
-        changes = {}
-        for own in (NONE, protection):
-            cells = [[replace(cell, defense=own) for cell in (trial.control, trial.attacked)] for trial in trials]
-            pairs = [(f"target/{item}/{measure}", both) for item, both in zip(items, cells, strict=True)]
-            before, after = np.array([[results[cell].values[name] for cell in both] for name, both in pairs], float).T
-            changes[own] = after - before if measure == "hr@20" else before - after  # larger: good for the attacker
-        less = changes[NONE] - changes[protection]
-        found += [f"{before.mean():.{digits}f}", text(changes[protection], items, digits), text(less, items, digits)]
-    clean = [results[replace(trial.control, defense=protection)] for trial in trials]
-    utility = np.mean([cell.values["ndcg@20"] for cell in clean])
-    return " | ".join([*found, f"{utility:.4f}", f"{np.mean([cell.defense_seconds or 0.0 for cell in clean]):.1f}"])
+def shift(rows: pd.DataFrame) -> pd.Series:
+    """How often the target's rank halves under attack: control less attacked log2 rank."""
+    found: pd.Series = rows["control_log2_rank"] - rows["attacked_log2_rank"]
+    return found
 
 
-def text(values: np.ndarray, clusters: Sequence[str], digits: int) -> str:
-    """Mean and 95 % interval over targets."""
-    low, high = interval(values.tolist(), clusters, 0.95) or (float("nan"), float("nan"))
-    mean, low, high = (f"{round(value, digits) + 0:+.{digits}f}" for value in (float(values.mean()), low, high))
-    return f"{mean} [{low}, {high}]"
+def draw(rows: pd.DataFrame, path: Path) -> None:
+    """Heat map: what is left of the rank shift, a row a defence, a column an attack on a victim."""
+    import matplotlib as mpl
+    from matplotlib import pyplot
+
+    rows = rows.assign(left=shift(rows), case=rows[KEYS[:4]].agg(" ".join, axis=1))
+    left = rows.pivot_table("left", "defense", "case", sort=False)
+    left = left.loc[sorted(left.index, key=lambda name: (name != NONE, left.loc[name].mean()))]
+    price: Mapping[str, float] = _price(rows)
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recaudit"}):
+        figure, axis = pyplot.subplots(
+            figsize=(2.6 + 0.62 * left.shape[1], 2.4 + 0.28 * len(left)), layout="constrained"
+        )
+        limit = float(np.nanmax(np.abs(left.to_numpy())))
+        image = axis.imshow(left, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+        axis.set_xticks(range(left.shape[1]), left.columns, rotation=35, ha="right", fontsize=7)
+        names = [f"{name}  ({price[name]:+.1%})" if name in price else name for name in left.index]
+        axis.set_yticks(range(len(left)), names, fontsize=7)
+        for (row, column), value in np.ndenumerate(left.to_numpy()):
+            if not np.isnan(value):
+                axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6)
+        figure.colorbar(image, label="log2 rank shift left", shrink=0.8)
+        axis.set_title("What defences leave (in brackets: NDCG@20 without attack)", fontsize=8)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _price(rows: pd.DataFrame) -> dict[str, float]:
+    """Mean relative change of NDCG@20 by a defence, over victims."""
+    clean = rows.groupby(["data", "model", "defense"])["clean_ndcg@20"].mean().unstack()
+    change = clean.div(clean[NONE], axis=0) - 1
+    return {str(name): float(value) for name, value in change.mean().items() if name != NONE}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ def check_classes() -> dict[str, type[Probe]]:
     from ..attacks.experiment import DemotionProbe, PromotionProbe
     from ..attacks.rewriting.check import RewritingProbe
     from ..attacks.takeover import TakeoverProbe
+    from ..defenses.certificate.check import CertificateProbe
     from ..defenses.check import DefenseProbe
     from ..fairness.check import ExposureProbe
     from ..fairness.group_check import GroupsProbe
@@ -22,7 +23,7 @@ def check_classes() -> dict[str, type[Probe]]:
 
     own: tuple[type[Probe], ...] = (
         QualityProbe, ExposureProbe, GroupsProbe, PromotionProbe, DemotionProbe, TakeoverProbe,
-        RewritingProbe, DefenseProbe,
+        RewritingProbe, DefenseProbe, CertificateProbe,
     )  # fmt: skip
     others: list[type[Probe]] = [entry.load() for entry in entry_points(group="recaudit.checks")]
     return {probe.key: probe for probe in (*own, *others)}

@@ -29,6 +29,12 @@ DEFENSES = (
     "apr: robust.adversarial:APR",
     "vat: robust.adversarial:VAT",
     "pama-cf: robust.adversarial:PamaCF",
+    "adv-train: robust.sequences:ADVTrain",
+    "st-denoise: robust.sequences:StDenoise",
+    "cl4srec: robust.contrastive:CL4SRec",
+    "cons-rec: robust.consistent:ConsRec",
+    "robust-propagation: robust.propagation:RobustPropagation",
+    "rgcf: robust.rgcf:RGCF",
     "lorec: lorec.defense:LoRec",
 )
 """Name, module below this folder, class. Nothing is imported until a defence is asked for."""

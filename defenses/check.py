@@ -14,8 +14,10 @@ from ..audit.cell import Cell
 from ..audit.evidence import Evidence, Unit
 from ..audit.probe import Probe, Results
 from ..datasets.errors import InputError
+from ..datasets.log import InteractionLog
 from ..recommenders.target import Target
 from .catalogue import build, names
+from .choice import Outcome, best
 from .design import DefenseDesign, make_defense_design
 from .protection import ACTIVITY, PREFIX
 
@@ -27,6 +29,9 @@ class DefensesConfig(InjectionConfig):
     """Names from `recaudit list defenses`, or `all`; those that do not fit the model are reported as not run."""
     defense_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of single defences, by name."""
+    tolerance: float = Field(
+        default=0.02, ge=0, le=1, description="largest share of NDCG@K without an attack that a chosen defence may cost"
+    )
 
     @field_validator("defenses", mode="before")
     @classmethod
@@ -60,7 +65,8 @@ class DefenseProbe(Probe):
     Evidence: `defense.DEFENCE.ATTACK.SIZE.hr@K`, the gain that is left, defended attacked less defended control, with
     the undefended gain as baseline; `...log2_rank_shift`; `...taken`, undefended less defended gain, paired, where
     lower is worse; `defense.DEFENCE.utility.ndcg@K`, defended less undefended control; for defences that judge
-    accounts `...detection.auc`, with average precision, recall and false alarms by activity in its details.
+    accounts `...detection.auc`, with average precision, recall and false alarms by activity in its details;
+    `defense.best.log2_rank_shift`, the worst case under the defence that leaves least within the tolerance.
     """
 
     key = "defense"
@@ -87,6 +93,8 @@ class DefenseProbe(Probe):
         for (name, attack, size), trials in design.trials.items():
             plain = Reader(log, results, design.attacks.trials[attack, size])
             found += self._left(name, attack, size, Reader(log, results, trials), plain)
+        if found:
+            found.append(self._best(design, log, results))
         for name, why in design.inapplicable.items():
             text = f"defence {name} cannot protect this model: {why}"
             found.append(self.made(f"{name}.none", text, "none", "none", "higher", missing=text))
@@ -175,6 +183,50 @@ class DefenseProbe(Probe):
             baseline={} if then is None else {"undefended": then}, cells=keys,
             details={"defense": name, "changes": side},
         )  # fmt: skip
+
+    def _best(self, design: DefenseDesign, log: InteractionLog, results: Results) -> Evidence:
+        """The worst case under the defence that leaves least, of those within the tolerance.
+
+        Chosen and measured on the same refits, so a little too good where defences are alike; the details say who was
+        compared.
+        """
+        outcomes, readers = {}, {}
+        for name, controls in design.controls.items():
+            left = {}
+            for (defense, attack, size), trials in design.trials.items():
+                reader = Reader(log, results, trials)
+                if defense == name and (units := reader.units("log2_rank", -1, watched=True)):
+                    left[attack, size], readers[name, attack, size] = _by_cluster(units), reader
+            prices = self._prices(design.attacks.controls, controls, results)
+            if left and prices:
+                outcomes[name] = Outcome(left, float(np.mean(prices)))
+        title = f"What the worst attack leaves under the best defence that costs at most {self.config.tolerance:.1%}"
+        unit = "log2 of the rank, control less attacked, mean over users"
+        chosen = best(outcomes, self.config.tolerance)
+        if chosen is None:
+            dearest = ", ".join(f"{own} {outcome.price:.1%}" for own, outcome in outcomes.items())
+            why = f"no defence was measured whole at a cost of at most {self.config.tolerance:.1%} of NDCG ({dearest})"
+            return self.made("best.log2_rank_shift", title, "log2_rank_shift", unit, "higher", missing=why)
+        attack, size = outcomes[chosen].worst
+        reader = readers[chosen, attack, size]
+        units = reader.units("log2_rank", -1, watched=True)
+        plain = Reader(log, results, design.attacks.trials[attack, size])
+        before = mean([unit.value for unit in plain.units("log2_rank", -1, watched=True)])
+        return self.made(
+            "best.log2_rank_shift", f"{title}: {chosen}", "log2_rank_shift", unit, "higher",
+            estimate=_by_cluster(units), n=len(units), units=units,
+            baseline={} if before is None else {"undefended": before},
+            cells=sorted({key for trial in reader.trials for key in reader.keys(trial)}),
+            details={"defense": chosen, "attack": attack, "size": size, "price": outcomes[chosen].price,
+                     "compared": sorted(outcomes)},
+        )  # fmt: skip
+
+    def _prices(self, before: Sequence[Cell], after: Sequence[Cell], results: Results) -> list[float]:
+        """Shares of NDCG@K lost without an attack, one a seed."""
+        value = f"ndcg@{self.config.cutoff}"
+        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a in results and b in results]
+        levels = [(results[a].values.get(value), results[b].values.get(value)) for a, b in pairs]
+        return [1 - now / then for then, now in levels if now is not None and then]
 
 
 _FAILED = "no refit with this defence and its control could be compared; see the failures"

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..audit.evidence import AuditRun, Finding
-from . import text
+from . import defense_parts, text
 from .attack_plots import hit_rate_panels, rank_shift_panels
 from .fairness_parts import REFERENCES, against_popularity, group_tables, measure_rows, popularity_buckets
 from .method import GLOSSARY, limits, method
@@ -30,6 +30,7 @@ LEDES = {"promotion": f"{LEDE}more.", "demotion": f"{LEDE}less."}
 LINKS = {
     "promotion": "See the attacks",
     "demotion": "See the attacks",
+    "defense": "See the defences",
     "utility": "See the metrics",
     "exposure": "See the items",
     "groups": "See the groups",
@@ -66,6 +67,8 @@ def page(run: AuditRun) -> bytes:
     sections = {part["check"] for part in attacks}
     tables, group_rows = group_tables(reading), measure_rows(reading, "groups")
     sections |= {"groups"} if group_rows else set()
+    defenses = defense_parts.context(reading)
+    sections |= {"defense"} if defenses["defenses"] else set()
     sections |= ({"exposure"} if reading.exposure else set()) | ({"utility"} if reading.utility else set())
     context = {
         "run": run,
@@ -94,6 +97,7 @@ def page(run: AuditRun) -> bytes:
         "environment": sorted(run.environment.items())[:ROWS],
         "cell_counts": _cell_counts(run),
         "cap": ROWS,
+        **defenses,
         **_exposure(reading),
         **_utility(reading),
     }
@@ -163,6 +167,7 @@ def _contents(sections: set[str]) -> list[tuple[str, str]]:
         "findings": "Findings",
         "promotion": "Pushing items",
         "demotion": "Burying items",
+        "defense": "Defences",
         "exposure": "Who gets shown",
         "groups": "Groups of items and users",
         "utility": "How good it is",

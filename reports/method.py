@@ -84,6 +84,7 @@ def limits(reading: Reading) -> list[Sentence]:
         ("takeover", "What hijacked accounts could be made to show."),
         ("rewriting", "What rewriting the texts of items would do."),
         ("defense", "Whether a defence would help."),
+        ("certificate", "What fake users provably cannot change."),
     ):
         if check not in evidence:
             lines.append([what])

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..audit.evidence import Finding
+from ..audit.evidence import Evidence, Finding
 from .readings import AttackPoint, Reading, State, state, worst
 from .text import Data, Sentence, count, cut, decimals, number, percent, plural, points
 
@@ -19,8 +19,12 @@ FURTHER = (
     ("takeover", "What can someone who takes accounts over make them show?"),
     ("rewriting", "Can the owner of an item lift it by rewriting its title?"),
     ("defense", "Does a defence help?"),
+    ("certificate", "What can fake users provably not change?"),
 )
 """Questions that are answered where the audit asked them; "what was not tested" names the others."""
+
+_TOLD = {"defense": "defense.best.log2_rank_shift", "certificate": "certified_share"}
+"""Evidence id or measure that answers the question, where the largest number would not."""
 
 ANSWER_LIMIT = 80
 """Characters of a title or name inside a sentence."""
@@ -157,11 +161,14 @@ def _attack(reading: Reading, check: str, question: str) -> Answer:
 
 
 def _further(reading: Reading, check: str, question: str) -> Answer:
-    """The answer to one of `FURTHER`: its largest number, and how many bounds hold."""
+    """The answer to one of `FURTHER`: its most telling numbers, and how many bounds hold."""
     findings = reading.of_check(check)
     overall, judged, more = _weigh(findings)
+    found = [one for one in reading.run.evidence if one.check == check and one.estimate is not None]
     if overall == "not_run":
-        return _missing(reading, check, question, check)
+        if not found:
+            return _missing(reading, check, question, check)
+        overall = "measured"
     leads: dict[State, str] = {
         "fail": "A bound is broken.", "inconclusive": "Cannot tell.", "waived": "Waived.",
         "pass": "Within its bounds.", "measured": "Measured, not judged.",
@@ -171,6 +178,9 @@ def _further(reading: Reading, check: str, question: str) -> Answer:
     sentences: list[Sentence] = []
     if hits:
         sentences.append(_number(max(hits, key=lambda finding: finding.estimate or 0.0)))
+    told = [one for one in found if _TOLD.get(check) in (one.id, one.measure)]
+    told.sort(key=lambda one: -(one.estimate or 0.0))
+    sentences += [_number(one) for one in (told if len(told) < 3 else [told[0], told[-1]])]
     if judged:
         n = sum(state(finding) == overall for finding in judged)
         word = {"fail": "broken", "inconclusive": "open", "waived": "waived"}.get(overall, "kept")
@@ -202,16 +212,17 @@ def _hit_rate(point: AttackPoint, start: str) -> Sentence:
     return [*parts, f" ({'; '.join(tail)})."]
 
 
-def _number(finding: Finding) -> Sentence:
-    """A finding's title with its estimate, interval and bound."""
-    low, high = finding.interval or (None, None)
-    places = decimals(finding.estimate, low, high, finding.bound)
-    text = f": {number(finding.estimate, places)}"
+def _number(found: Finding | Evidence) -> Sentence:
+    """A title with its estimate and, of a finding, interval and bound."""
+    low, high = (found.interval if isinstance(found, Finding) else None) or (None, None)
+    bound = found.bound if isinstance(found, Finding) else None
+    places = decimals(found.estimate, low, high, bound)
+    text = f": {number(found.estimate, places)}"
     if low is not None:
         text += f", interval {number(low, places)} to {number(high, places)}"
-    if finding.bound is not None:
-        text += f", bound {number(finding.bound, places)}"
-    return [Data(cut(finding.title, ANSWER_LIMIT * 2)), f"{text}."]
+    if bound is not None:
+        text += f", bound {number(bound, places)}"
+    return [Data(cut(found.title, ANSWER_LIMIT * 2)), f"{text}."]
 
 
 def _baselines(reading: Reading) -> Answer:

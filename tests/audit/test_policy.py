@@ -248,7 +248,7 @@ def test_rules_of_a_preset_meet_the_evidence_of_its_checks(preset: str) -> None:
     for name in policy.checks.get("rewriting", {}).get("rewritings", ()):
         ids += [f"rewriting.{name}.{s}.hr@20" for s in ("head", "middle", "cold")]
     for name in policy.checks.get("defense", {}).get("defenses", ()):
-        ids += [f"defense.{name}.utility.ndcg@20", f"defense.{name}.popular.1%.hr@20"]
+        ids += [f"defense.{name}.utility.ndcg@20", f"defense.{name}.popular.1%.hr@20", "defense.best.log2_rank_shift"]
     for events in policy.checks.get("takeover", {}).get("events", ()):
         ids += [f"takeover.{events}-events.{s}.hr@20" for s in ("head", "middle", "cold")]
     used = {rule.select for name in ids if (rule := rule_for(name, policy)) is not None}

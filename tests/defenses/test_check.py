@@ -70,10 +70,35 @@ def test_evidence_by_hand(tmp_path: Path) -> None:
         assert found[f"{head}.detection.auc"].details["ap_by_chance"] == pytest.approx(8 / 158, abs=0.001)
         assert 0 <= left.details["false_alarms"] <= 0.1
         assert all((cell.defense_seconds or 0) > 0 for cell in (results[t.attacked] for t in trials))
+    shifts = {name: found[f"defense.{name}.random.5%.log2_rank_shift"] for name in ("fap", "pca-varselect")}
+    chosen = found["defense.best.log2_rank_shift"]
+    prices = {name: 1 - utility_of(results, probe, name) for name in shifts}
+    within = [name for name in shifts if prices[name] <= probe.config.tolerance]
+    if within:
+        name = min(within, key=lambda name: (shifts[name].estimate, prices[name]))
+        assert chosen.estimate == shifts[name].estimate and chosen.details["defense"] == name
+        assert chosen.baseline == shifts[name].baseline and chosen.details["price"] == pytest.approx(prices[name])
+    else:
+        assert chosen.missing is not None and "2.0%" in chosen.missing
     again = tmp_path / "again"  # another folder computes all anew: evidence holds nothing that a clock decides
     assert [one.model_dump() for one in probe.evidence(target(), run(again, probe))] == [
         one.model_dump() for one in probe.evidence(target(), results)
     ]
+
+
+def utility_of(results: CellResults, probe: DefenseProbe, name: str) -> float:
+    """Mean over seeds of defended over undefended NDCG@20 without accounts."""
+    design = probe.design(target())
+    pairs = zip(design.attacks.controls, design.controls[name], strict=True)
+    return float(np.mean([results[b].values["ndcg@20"] / results[a].values["ndcg@20"] for a, b in pairs]))
+
+
+def test_any_price_is_tolerated_if_the_operator_says_so(tmp_path: Path) -> None:
+    config = DefensesConfig(defenses=("fap", "pca-varselect"), tolerance=1.0, **FIELDS)
+    probe = DefenseProbe(config, 0)
+    found = {one.id: one for one in probe.evidence(target(), run(tmp_path, probe))}
+    shifts = [found[f"defense.{name}.random.5%.log2_rank_shift"].estimate for name in config.defenses]
+    assert found["defense.best.log2_rank_shift"].estimate == min(shifts)
 
 
 def test_undefended_cells_are_those_of_the_promotion_check() -> None:

@@ -130,13 +130,16 @@ def test_false_alarms_by_activity() -> None:
     assert [found[f"defense/false_alarms/{group}"] for group in ("light", "middle", "heavy")] == [0, 0, 1]
 
 
+VICTIMS = (RECIPE, Recipe("sasrec", {"dim": 8}, 2), Recipe("lightgcn", {"dim": 8}, 2))
+
+
 @pytest.mark.parametrize("name", names())
 def test_every_defence_is_described_and_repeats_itself(name: str) -> None:
     kind = defense_class(name)
     assert kind.name == name and kind.title and kind.reference and kind.__doc__
     protection = Protection(name)
     assert protection.describe() == Protection(name, {}).describe()
-    recipe = next((r for r in (RECIPE, Recipe("sasrec", {"dim": 8}, 2)) if build(name).why_not(r, LOG) is None), None)
+    recipe = next((r for r in VICTIMS if build(name).why_not(r, LOG) is None), None)
     assert recipe is not None
     first, again = protection.train(recipe, LOG, 4), protection.train(recipe, LOG, 4)
     users = np.arange(60)

@@ -1,0 +1,136 @@
+"""What the page shows of the check on defences: what each leaves of each attack, as a heat map and a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .plots import FONT, axes, words
+from .readings import Reading, real
+from .svg import INK, MUTED, PAGE, SERIES, inline
+from .text import number
+
+NONE = "none"
+ROWS, CASES = 40, 16
+"""Most defences and cases (attack at a size) that are drawn."""
+
+
+@dataclass(frozen=True)
+class DefenseRow:
+    """A defence: what it leaves of the rank shift in each case, and its price; the first row is that of none.
+
+    Attributes:
+        name: the defence.
+        left: log2 rank shift by case, None where it was not measured.
+        price: change of NDCG without an attack, None for no defence.
+        alarms: share of the genuine users it counts less than half, if it judges accounts.
+        auc: how well it tells fakes from genuine users, mean over cases, if it judges accounts.
+    """
+
+    name: str
+    left: Sequence[float | None]
+    price: float | None
+    alarms: float | None
+    auc: float | None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Cases as columns, defences as rows, least left in the worst case first, and the chosen one."""
+
+    cases: Sequence[str]
+    rows: Sequence[DefenseRow]
+    chosen: str | None
+
+
+def matrix(reading: Reading) -> Matrix | None:
+    """What the check found, or None where it found nothing."""
+    left: dict[str, dict[str, float]] = {}
+    before: dict[str, float] = {}
+    auc: dict[str, list[float]] = {}
+    price: dict[str, float] = {}
+    alarms: dict[str, float] = {}
+    chosen = None
+    for found in reading.run.evidence:
+        details = found.details
+        name, attack, size = (details.get(key) for key in ("defense", "attack", "size"))
+        if found.check != "defense" or not isinstance(name, str) or found.estimate is None:
+            continue
+        if found.id == "defense.best.log2_rank_shift":
+            chosen = name
+        elif ".utility." in found.id:
+            price[name] = found.estimate
+            changes = details.get("changes")
+            if isinstance(changes, dict) and (share := real(changes.get("defense/false_alarms"))) is not None:
+                alarms[name] = share
+        elif isinstance(attack, str) and isinstance(size, str):
+            case = f"{attack} {size}"
+            if found.measure == "log2_rank_shift":
+                left.setdefault(name, {})[case] = found.estimate
+                if (undefended := real(found.baseline.get("undefended"))) is not None:
+                    before[case] = undefended
+            elif found.measure == "detector_auc":
+                auc.setdefault(name, []).append(found.estimate)
+    if not left:
+        return None
+    cases = list(dict.fromkeys(case for own in left.values() for case in own))[:CASES]
+    names = sorted(left, key=lambda name: (max(left[name].values()), name))[:ROWS]
+    rows = [DefenseRow(NONE, [before.get(case) for case in cases], None, None, None)]
+    for name in names:
+        seen = auc.get(name)
+        mean = sum(seen) / len(seen) if seen else None
+        own = [left[name].get(case) for case in cases]
+        rows.append(DefenseRow(name, own, price.get(name), alarms.get(name), mean))
+    return Matrix(cases, rows, chosen)
+
+
+def heat_map(found: Matrix) -> str:
+    """The matrix as an inline SVG: the darker, the more is left; what is below zero is left white."""
+    height, width = 0.24, 0.74
+    rows, columns = len(found.rows), len(found.cases)
+    margins = (1.35, 0.1, 0.1, 0.62)
+    figure, ax = axes(sum(margins[:2]) + width * columns, sum(margins[2:]) + height * rows, margins)
+    most = max((value for row in found.rows for value in row.left if value is not None), default=0.0)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    for place, row in enumerate(found.rows):
+        for column, value in enumerate(row.left):
+            if value is None:
+                continue
+            share = max(0.0, value) / most if most > 0 else 0.0
+            ax.fill([column, column + 1, column + 1, column], [place, place, place + 1, place + 1],
+                    facecolor=SERIES[0], alpha=0.62 * share, edgecolor=PAGE, linewidth=1.0)  # fmt: skip
+            ax.text(column + 0.5, place + 0.5, number(value, 2), ha="center", va="center", fontsize=FONT, color=INK)
+        weight = "bold" if row.name == found.chosen else "normal"
+        ax.text(-0.08, place + 0.5, words(row.name, 20), ha="right", va="center", fontsize=FONT, color=INK,
+                fontweight=weight, parse_math=False)  # fmt: skip
+    for column, case in enumerate(found.cases):
+        attack, _, size = case.rpartition(" ")
+        name = f"{words(attack, 18)}\n{words(size, 8)}"
+        ax.text(column + 0.1, -0.25, name, ha="left", va="bottom", fontsize=FONT - 1, color=MUTED, rotation=18,
+                parse_math=False)  # fmt: skip
+    ax.set(xlim=(0, columns), ylim=(rows, 0), xticks=[], yticks=[])
+    return inline(figure, "defense-map", "What each defence leaves of each attack", _described(found))
+
+
+def _described(found: Matrix) -> str:
+    parts = []
+    for row in found.rows:
+        known = [value for value in row.left if value is not None and math.isfinite(value)]
+        if known:
+            parts.append(f"{words(row.name, 40)}: at most {number(max(known), 2)} left")
+    return "; ".join(parts) + "."
+
+
+def context(reading: Reading) -> Mapping[str, object]:
+    """What the template reads."""
+    found = matrix(reading)
+    if found is None:
+        return {"defenses": None}
+    best = next((row for row in found.rows if row.name == found.chosen), None)
+    told = None
+    if best is not None:
+        levels = [value for value in best.left if value is not None]
+        told = {"name": best.name, "left": max(levels), "price": best.price}
+    return {"defenses": found, "defense_svg": heat_map(found), "defense_best": told}

@@ -1,0 +1,78 @@
+"""The matrix of defences and attacks: read from evidence, drawn as a heat map, shown on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from recaudit.audit.evidence import AuditRun, Evidence
+from recaudit.reports import html
+from recaudit.reports.defense_parts import heat_map, matrix
+from recaudit.reports.readings import Reading
+from recaudit.reports.summary import answers
+
+
+def evidence(name: str, measure: str, estimate: float | None, **fields: Any) -> Evidence:
+    return Evidence(
+        id=f"defense.{name}", check="defense", title=name, measure=measure, unit="u", worse="higher",
+        estimate=estimate, n=3, missing=None if estimate is not None else "no cell", **fields,
+    )  # fmt: skip
+
+
+def left(defense: str, attack: str, value: float | None, undefended: float = 2.0) -> Evidence:
+    details = {"defense": defense, "attack": attack, "size": "1%"}
+    baseline = {"undefended": undefended}
+    name = f"{defense}.{attack}.1%.log2_rank_shift"
+    return evidence(name, "log2_rank_shift", value, details=details, baseline=baseline)
+
+
+@pytest.fixture
+def asked(run: AuditRun) -> AuditRun:
+    """The example with a check on two defences and two attacks, one number of which is missing."""
+    own = [
+        left("t-ce", "popular", 0.5), left("t-ce", "pga", 1.5), left("<b>fap", "popular", 1.0),
+        left("<b>fap", "pga", None),
+        evidence("t-ce.utility.ndcg@20", "ndcg@20", -0.01, details={"defense": "t-ce", "changes": {}}),
+        evidence("<b>fap.utility.ndcg@20", "ndcg@20", 0.0,
+                 details={"defense": "<b>fap", "changes": {"defense/false_alarms": 0.02}}),
+        evidence("<b>fap.popular.1%.detection.auc", "detector_auc", 0.75,
+                 details={"defense": "<b>fap", "attack": "popular", "size": "1%"}),
+        evidence("best.log2_rank_shift", "log2_rank_shift", 1.5,
+                 details={"defense": "t-ce", "attack": "pga", "size": "1%"}),
+    ]  # fmt: skip
+    return run.model_copy(update={"evidence": [*run.evidence, *own]})
+
+
+def test_rows_hold_what_is_left_price_and_accounts(asked: AuditRun) -> None:
+    found = matrix(Reading(asked))
+    assert found is not None and found.cases == ["popular 1%", "pga 1%"] and found.chosen == "t-ce"
+    none, fap, tce = found.rows  # least left in the worst case first, after none
+    assert (none.name, list(none.left), none.price) == ("none", [2.0, 2.0], None)
+    assert (fap.name, list(fap.left), fap.price, fap.alarms, fap.auc) == ("<b>fap", [1.0, None], 0.0, 0.02, 0.75)
+    assert (tce.name, list(tce.left), tce.price, tce.auc) == ("t-ce", [0.5, 1.5], -0.01, None)
+
+
+def test_a_run_without_defences_has_no_such_section(run: AuditRun) -> None:
+    assert matrix(Reading(run)) is None
+    assert "What defences leave" not in html.page(run).decode()
+
+
+def test_the_map_writes_every_number_and_marks_the_chosen(asked: AuditRun) -> None:
+    found = matrix(Reading(asked))
+    assert found is not None
+    svg = heat_map(found)
+    for number in ("0.50<", "1.50<", "1.00<", "2.00<"):
+        assert number in svg
+    assert "opacity: 0.62" in svg and "var(--c0)" in svg  # what is left in the worst case is the darkest
+    bold = [part for part in svg.split("<text") if "font-weight: 700" in part or "bold" in part]
+    assert len(bold) == 1 and ">t-ce<" in bold[0]
+    assert "t-ce: at most 1.50 left" in svg
+
+
+def test_the_page_shows_map_table_and_choice_and_escapes_names(asked: AuditRun) -> None:
+    page = html.page(asked).decode()
+    assert 'id="defense"' in page and 'href="#defense"' in page and "What defences leave" in page
+    assert "<b>fap" not in page and "&lt;b&gt;fap" in page
+    answer = next(one for one in answers(Reading(asked)) if one.question == "Does a defence help?")
+    assert answer.state == "measured" and "1.50" in "".join(str(part) for parts in answer.sentences for part in parts)
