@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch_geometric.nn import LGConv
 
-from ..datasets.log import Int64
+from ..datasets.log import Float32, Int64
 from .sampling import Positives
 
 
@@ -34,13 +34,28 @@ def adjacency(pairs: Positives, device: torch.device | str = "cpu", places: Int6
 
     Reference: He et al. 2020, LightGCN, equations 7 and 8.
     """
+    return weighted_adjacency(pairs, None, device, places)
+
+
+def weighted_adjacency(
+    pairs: Positives, weights: Float32 | None, device: torch.device | str = "cpu", places: Int64 | None = None
+) -> torch.Tensor:
+    """`adjacency` with edges that count what their user counts: w_u / sqrt(deg_u deg_i) with weighted degrees.
+
+    Args:
+        pairs: the edges.
+        weights: float32 [U], above 0 for users with edges; None for all ones.
+        device: as above.
+        places: as above.
+    """
     nodes = pairs.n_users + pairs.n_items
     user, item = pairs.user, pairs.item + pairs.n_users
+    weight = np.ones(len(user)) if weights is None else weights[user].astype(np.float64)
     if places is not None:
         user, item = places[user], places[item]
     ends = np.concatenate([user, item]), np.concatenate([item, user])
-    degree = np.bincount(ends[0], minlength=nodes).astype(np.float64)
-    value = (1.0 / np.sqrt(degree[user] * degree[item])).astype(np.float32)
+    degree = np.bincount(ends[0], np.concatenate([weight, weight]), minlength=nodes)
+    value = (weight / np.sqrt(degree[user] * degree[item])).astype(np.float32)
     matrix = sparse.csr_matrix((np.concatenate([value, value]), ends), shape=(nodes, nodes))
     index = np.int32 if matrix.nnz < np.iinfo(np.int32).max else np.int64
     with warnings.catch_warnings():

@@ -10,6 +10,9 @@ from pydantic import Field, field_validator
 from ..base import DefenseConfig
 from .texts import Arm
 
+EPOCHS = 300
+"""What the published schedule is made for; taken where a recipe does not say how long it trains."""
+
 
 class LoRecConfig(DefenseConfig):
     """Settings of LoRec; the defaults are those of the authors' code where nothing else is said."""
@@ -33,6 +36,11 @@ class LoRecConfig(DefenseConfig):
     )
     start: float = Field(0.3, gt=0, description="weights count after so large a share of the epochs; above 1 never")
     every: float = Field(0.02, gt=0, description="share of the epochs between updates; twice that once weights count")
+    weigh: Literal["loss", "edges", "both"] = Field(
+        "loss",
+        description="where weights count: in the loss; in the edges of a graph model's propagation; or in both. Edges "
+        "are ours and for lightgcn and simgcl",
+    )
     cross_fit: int = Field(
         0, ge=0, description="folds, each judged by a calibrator that has not learnt from it (ours); 0: all by one"
     )

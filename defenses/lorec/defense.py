@@ -10,19 +10,19 @@ import numpy as np
 import torch
 
 from ...audit.cell import Defended
-from ...datasets.errors import DataError, InputError
-from ...datasets.log import Float32, Int64, InteractionLog
+from ...datasets.errors import DataError
+from ...datasets.log import Float32, InteractionLog
 from ...datasets.seeding import derive, rng
 from ...language.texts import item_texts
 from ...recommenders.base import Recipe
 from ...recommenders.catalogue import model_class
-from ...recommenders.sequential import SequenceTraining, SequentialModel
 from ...recommenders.trainer import Compared, RankingTraining
 from ..base import DefenseConfig, Float64, RobustTraining
 from ..robust.base import Hardened, weighed
-from .config import LoRecConfig, Timing
+from .config import EPOCHS, LoRecConfig, Timing
 from .histories import Histories, simulated
 from .judging import Judge
+from .states import Edges, States, states_of
 from .texts import account_vectors, item_vectors
 from .weights import Compensation
 
@@ -55,17 +55,25 @@ class Calibrated(Hardened):
     """
 
     def __init__(
-        self, training: SequenceTraining, log: InteractionLog, seed: int, config: LoRecConfig, epochs: int
+        self,
+        training: RankingTraining[Any],
+        log: InteractionLog,
+        seed: int,
+        config: LoRecConfig,
+        epochs: int,
     ) -> None:
         """Simulate fraudsters, read the texts, make the calibrators.
 
         Raises:
             DataError: the items have no text, and the settings ask for it.
+            InputError: the victim is trained on neither sequences nor pairs, or has no edges that are to be weighed.
         """
         super().__init__(training, log, seed, epochs, config)
         self.timing = Timing.of(config, epochs)
-        self.users: Int64 = np.unique(training.windows.user)
-        self.judge = _judge(training, log, self.users, config, seed)
+        victim = states_of(training, log)
+        self.users, self.places = victim.users, victim.places
+        self.edges = None if config.weigh == "loss" else Edges(training)
+        self.judge = _judge(victim, log, config, seed)
         self.compensation = Compensation(len(self.users))
         self.rounds: list[Round] = []
         self.suspicion: Float64 = np.zeros(log.n_users)
@@ -77,7 +85,12 @@ class Calibrated(Hardened):
         if self.epoch < self.timing.start:
             return
         self.weights[self.users] = self.compensation.weights()
-        self._factor = torch.from_numpy(self.weights.copy()).to(self.judge.device)
+        if self.config.weigh != "edges":
+            factor = np.ones(self.nodes, np.float32)
+            factor[self.places] = self.weights
+            self._factor = torch.from_numpy(factor).to(self.judge.device)
+        if self.edges is not None:
+            self.edges.weigh(self.weights)
 
     def rows(self, rng: np.random.Generator) -> Iterator[Any]:
         """See Hardened; what follows the last batch is asked for when its step is done."""
@@ -98,7 +111,8 @@ class Calibrated(Hardened):
         return training.ranking(vectors, batch, weighed(training.weights(batch), factor))
 
 
-def _judge(training: SequenceTraining, log: InteractionLog, users: Int64, config: LoRecConfig, seed: int) -> Judge:
+def _judge(victim: States, log: InteractionLog, config: LoRecConfig, seed: int) -> Judge:
+    users = victim.users
     accounts = Histories.of_accounts(log, users)
     count = max(len(config.attacks), round(config.fraudsters * len(users)))
     fraudsters = simulated(log, users, count, config.attacks, derive(seed, "fraudsters"))
@@ -107,8 +121,7 @@ def _judge(training: SequenceTraining, log: InteractionLog, users: Int64, config
         draw = rng(seed, "texts")
         vectors = item_vectors(log, config.arm, config.encoder, draw)
         texts = None if vectors is None else account_vectors(accounts.plus(fraudsters), vectors, config.arm, draw)
-    longest = training.config.max_length
-    return Judge(training.network, longest, accounts, fraudsters, texts, config, derive(seed, "calibrator"))
+    return Judge(victim, accounts, fraudsters, texts, config, derive(seed, "calibrator"))
 
 
 class LoRec(RobustTraining):
@@ -138,8 +151,11 @@ class LoRec(RobustTraining):
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
         """See Defense. Whether texts are needed is a setting."""
-        if not issubclass(model_class(recipe.model), SequentialModel):
-            return f"{recipe.model} reads no sequences, which is what the calibrator judges"
+        why = super().why_not(recipe, log)
+        if why is not None:
+            return why
+        if self.config.weigh != "loss" and model_class(recipe.model).family != "graph":
+            return f"{recipe.model} propagates along no edges that could be weighed; set weigh to loss"
         try:
             if self.config.reads_text and self.config.arm != "random-items":
                 item_texts(log)
@@ -151,11 +167,9 @@ class LoRec(RobustTraining):
         """See RobustTraining.
 
         Raises:
-            InputError: the model is not trained on sequences.
+            InputError: the model is trained on neither sequences nor pairs, or has no edges to weigh.
         """
-        if not isinstance(training, SequenceTraining):
-            raise InputError(f"{self.name} needs a model that is trained on sequences")
-        self._own = Calibrated(training, log, seed, self.config, epochs or training.config.max_epochs)
+        self._own = Calibrated(training, log, seed, self.config, epochs or EPOCHS)
         return self._own
 
     def fit(self, recipe: Recipe, log: InteractionLog, seed: int) -> Defended:

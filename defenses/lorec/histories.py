@@ -54,6 +54,14 @@ class Histories:
             np.concatenate([self.length, other.length]),
         )
 
+    def shuffled(self, rng: np.random.Generator) -> Histories:
+        """The same, each in random order."""
+        row = np.repeat(np.arange(len(self)), self.length)
+        before = np.cumsum(self.length) - self.length
+        items = self.items[np.arange(len(row)) + np.repeat(self.start - before, self.length)]
+        order = np.lexsort((rng.random(len(row)), row))
+        return Histories(items[order], before, self.length)
+
     def last(self, longest: int) -> Histories:
         """The same without all but the last events of each."""
         length = np.minimum(self.length, longest)

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from ...datasets.log import Float32, Int64
 from ...datasets.seeding import derive, rng, torch_rng
-from ...recommenders.network import Dropout, Network
+from ...recommenders.network import Dropout
 from ...recommenders.sequences import padded
 from ..base import Float64
 from .calibrator import DROPOUT, Calibrator, calibration_loss
 from .config import LoRecConfig
 from .histories import Histories
+from .states import States
 
 _JUDGED_TOKENS = 1 << 14  # padded places read at a time when judging
 
@@ -31,8 +31,7 @@ class Judge:
 
     def __init__(
         self,
-        network: Network,
-        longest: int,
+        victim: States,
         accounts: Histories,
         fraudsters: Histories,
         texts: Float32 | None,
@@ -42,27 +41,28 @@ class Judge:
         """Make fresh calibrators.
 
         Args:
-            network: the victim's.
-            longest: places of a history that are read, its last ones.
+            victim: what is read of it.
             accounts: N histories of the log.
             fraudsters: F simulated histories.
             texts: float32 [N + F, D], accounts first, or None for no alignment.
             config: settings.
             seed: of all draws.
         """
-        self.network = network
+        self.victim = victim
         self.config = config
         self.seed = seed
         self.accounts, self.fraudsters = len(accounts), len(fraudsters)
-        self.histories = accounts.plus(fraudsters).last(longest)
-        self.device = network.table().device
+        histories = accounts.plus(fraudsters)
+        if not victim.ordered:  # the order of a log may say who was simulated
+            histories = histories.shuffled(rng(seed, "order"))
+        self.histories = histories.last(victim.longest)
+        self.device = victim.device
         self.texts = None if texts is None else torch.from_numpy(texts).to(self.device)
         folds = max(1, config.cross_fit)
         self.fold = rng(seed, "folds").permutation(self.accounts) % folds
-        width = 2 * network.table().shape[1]
         text_width = None if texts is None else texts.shape[1]
         self.calibrators = [
-            Calibrator(width, longest, text_width, torch_rng(seed, "init", number)).to(self.device)
+            Calibrator(victim.width, victim.longest, text_width, torch_rng(seed, "init", number)).to(self.device)
             for number in range(folds)
         ]
         self.optimisers = [
@@ -72,6 +72,7 @@ class Judge:
 
     def learn(self, epoch: int) -> None:
         """Some passes over accounts and fraudsters; a fold's calibrator leaves its accounts out."""
+        self.victim.refresh()
         for number, (calibrator, optimiser) in enumerate(zip(self.calibrators, self.optimisers, strict=True)):
             own = np.arange(self.accounts)
             if len(self.calibrators) > 1:
@@ -110,12 +111,8 @@ class Judge:
         """What the victim makes of histories now: input and output at every place, float [B, L, 2 d], bool [B, L]."""
         histories = self.histories
         inputs, valid = padded(histories.items, histories.start[rows], histories.length[rows])
-        items = torch.from_numpy(inputs).to(self.device)
-        with torch.no_grad():
-            table = self.network.table()
-            hidden = self.network.encode(items, table, Dropout(0.0, None))
-            states = torch.cat([functional.embedding(items, table), hidden], -1)
-        return states, torch.from_numpy(valid).to(self.device)
+        real = torch.from_numpy(valid).to(self.device)
+        return self.victim.read(torch.from_numpy(inputs).to(self.device), real), real
 
     def suspicion(self) -> Float64:
         """How likely each account of the log is a fraudster by the calibrator that judges it, float64 [N] in 0..1."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from recaudit.datasets.synthetic import generate
 from recaudit.defenses.lorec.config import LoRecConfig
 from recaudit.defenses.lorec.histories import Histories, simulated
 from recaudit.defenses.lorec.judging import Judge
+from recaudit.defenses.lorec.states import SequenceStates
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
 from recaudit.recommenders.sasrec import SASRec
@@ -30,7 +33,10 @@ def victim() -> SASRec:
 
 def judge(accounts: Histories, cross_fit: int = 0) -> Judge:
     config = LoRecConfig(arm="none", batch=32, cross_fit=cross_fit)
-    return Judge(victim()._fitted(), 30, accounts, FAKES, None, config, 0)
+    training: Any = SimpleNamespace(
+        network=victim()._fitted(), config=SimpleNamespace(max_length=30), windows=SimpleNamespace(user=USERS)
+    )
+    return Judge(SequenceStates(training, 300), accounts, FAKES, None, config, 0)
 
 
 def test_it_suspects_the_fraudsters_it_learnt_from_and_others_of_their_kind() -> None:

@@ -108,10 +108,9 @@ def test_an_audit_without_texts_runs_the_arms_that_need_none() -> None:
     assert build("lorec", {"arm": "random-items"}).why_not(RECIPE, bare) is None
 
 
-def test_models_without_sequences_are_refused() -> None:
-    assert LoRec().why_not(RECIPE, LOG) is None and "sequences" in (LoRec().why_not(Recipe("mf", {}), LOG) or "")
-    with pytest.raises(InputError, match="sequences"):
-        LoRec().fit(Recipe("mf", {}, 1), LOG, 0)
+def test_models_not_trained_row_by_row_are_refused() -> None:
+    assert all(LoRec().why_not(recipe, LOG) is None for recipe in (RECIPE, Recipe("fmlp-rec", {}), Recipe("mf", {})))
+    assert "row by row" in (LoRec().why_not(Recipe("ease", {}), LOG) or "")
 
 
 def test_one_fold_is_refused() -> None:
