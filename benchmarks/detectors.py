@@ -1,9 +1,10 @@
-"""What detectors without labels make of fake accounts on MovieLens-100K without ratings: AUC, and CPU time.
+"""What detectors make of fake accounts on MovieLens-100K without ratings: who is found, who is wronged, CPU time.
 
     python benchmarks/detectors.py --data ../shared/data/movielens-100k
 
-1 % fakes of the mean profile's length. Mean AUC over seeds of the craft and targets, .5 by chance; the last column is
-CPU seconds of a detector on one log. Nothing is trained but the surrogates of attacks.
+1 % fakes of the mean profile's length, five targets. AUC (.5 by chance) with intervals over targets; then, over all
+attacks, average precision, precision at the true number of fakes, recall at 1 % false alarms, and the share of the
+genuine users among the flagged 2 %, in all (Wilson interval over users) and by thirds of activity.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
 
 from recaudit.attacks.injection import craft_only
-from recaudit.attacks.visibility import auc
+from recaudit.audit.statistics import interval
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.read import read_log
 from recaudit.defenses.base import Detector
 from recaudit.defenses.catalogue import build, names
+from recaudit.defenses.protection import ACTIVITY, PREFIX, judged, weighed
 
 
 def main() -> None:
@@ -29,38 +34,60 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--attacks", default="random,bandwagon,popular,clone-and-push,pga", help="commas between")
-    parser.add_argument("--targets", default="62,785,1077", help="ids of target items, with commas between")
+    parser.add_argument("--detectors", default="", help="names, with commas between; all if not given")
+    parser.add_argument("--targets", default="62,785,1077,1257,1419", help="ids of target items, with commas between")
     parser.add_argument("--accounts", default="1%", help="share or number of fakes")
     parser.add_argument("--seeds", type=int, default=3, help="crafts for each attack and target")
     options = parser.parse_args()
     log = replace(read_log(options.data).log, value=None)
-    detectors = {name: built for name in names() if isinstance(built := build(name), Detector)}
+    chosen = options.detectors.split(",") if options.detectors else names()
+    detectors = {name: built for name in chosen if isinstance(built := build(name), Detector)}
+    rows = pd.DataFrame(measured(log, detectors, options))
     attacks = options.attacks.split(",")
-    found: dict[str, dict[str, list[float]]] = {name: {attack: [] for attack in attacks} for name in detectors}
-    seconds: dict[str, list[float]] = {name: [] for name in detectors}
-    for attack in attacks:
-        for attacked, seed in logs(log, attack, options):
-            fake = np.arange(attacked.n_users) >= log.n_users
+    print(f"| detector | {' | '.join(attacks)} | CPU s |")
+    print(f"|---|{'---|' * len(attacks)}---:|")
+    for name, own in rows.groupby("detector", sort=False):
+        cells = [_over_targets(part) for _, part in own.groupby("attack", sort=False)]
+        print(f"| `{name}` | {' | '.join(cells)} | {own.seconds.mean():.2f} |")
+    print("\n| detector | AP (by chance) | precision at A | recall at 1 % | false alarms | light | middle | heavy |")
+    print("|---|---:|---:|---:|---|---:|---:|---:|")
+    for name, own in rows.groupby("detector", sort=False):
+        alarms = own.false_alarms.mean()
+        low, high = binomtest(round(alarms * log.n_users), log.n_users).proportion_ci(0.95, "wilson")
+        thirds = " | ".join(f"{own[f'false_alarms/{group}'].mean():.3f}" for group in ACTIVITY)
+        print(f"| `{name}` | {own.ap.mean():.2f} ({own.ap_by_chance.mean():.3f}) | {own.precision.mean():.2f} | "
+              f"{own.recall.mean():.2f} | {alarms:.3f} [{low:.3f}, {high:.3f}] | {thirds} |")  # fmt: skip
+
+
+def measured(
+    log: InteractionLog, detectors: dict[str, Detector], options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """A row for each attack, target, seed and detector."""
+    for attack in options.attacks.split(","):
+        for attacked, target, seed in logs(log, attack, options):
             for name, detector in detectors.items():
                 begin = time.process_time()
-                value = auc(detector.suspicion(attacked, seed), fake)
-                seconds[name].append(time.process_time() - begin)
-                assert value is not None
-                found[name][attack].append(value)
-    print(f"| detector | {' | '.join(attacks)} | CPU s |")
-    print(f"|---|{'---:|' * len(attacks)}---:|")
-    for name, by_attack in found.items():
-        cells = " | ".join(f"{np.mean(values):.2f}" for values in by_attack.values())
-        print(f"| `{name}` | {cells} | {np.mean(seconds[name]):.2f} |")
+                suspicion = detector.suspicion(attacked, seed)
+                seconds = time.process_time() - begin
+                weights = detector.weights(suspicion, np.random.default_rng(seed))
+                found = judged(suspicion, attacked, log.n_users) | weighed(weights, attacked, log.n_users)
+                values = {key.removeprefix(PREFIX): value for key, value in found.items()}
+                yield {"attack": attack, "detector": name, "target": target, "seconds": seconds, **values}
 
 
-def logs(log: InteractionLog, attack: str, options: argparse.Namespace) -> Iterator[tuple[InteractionLog, int]]:
-    """The log with fakes for each target and seed, and the seed."""
+def _over_targets(rows: pd.DataFrame) -> str:
+    """Mean AUC and its 95 % interval over targets."""
+    low, high = interval(rows.auc.tolist(), rows.target.tolist(), 0.95) or (float("nan"), float("nan"))
+    return f"{rows.auc.mean():.2f} [{max(low, 0.0):.2f}, {min(high, 1.0):.2f}]"
+
+
+def logs(log: InteractionLog, attack: str, options: argparse.Namespace) -> Iterator[tuple[InteractionLog, str, int]]:
+    """The log with fakes for each target and seed."""
     index = {str(name): item for item, name in enumerate(log.item_ids)}
     for target in options.targets.split(","):
         for seed in range(options.seeds):
             profiles = craft_only(log, attack, [index[target]], options.accounts, seed=seed, kind="implicit")
-            yield log.with_accounts(profiles), seed
+            yield log.with_accounts(profiles), target, seed
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from ..datasets.errors import InputError
 from ..datasets.log import InteractionLog
 from ..recommenders.target import Target
 from .catalogue import build, names
-from .choice import Outcome, best
+from .choice import best, by_cluster, outcomes
 from .design import DefenseDesign, make_defense_design
 from .protection import ACTIVITY, PREFIX
 
@@ -66,7 +66,8 @@ class DefenseProbe(Probe):
     the undefended gain as baseline; `...log2_rank_shift`; `...taken`, undefended less defended gain, paired, where
     lower is worse; `defense.DEFENCE.utility.ndcg@K`, defended less undefended control; for defences that judge
     accounts `...detection.auc`, with average precision, recall and false alarms by activity in its details;
-    `defense.best.log2_rank_shift`, the worst case under the defence that leaves least within the tolerance.
+    `defense.NAME.false_alarms`, the genuine users it counts less than half without an attack, by activity in the
+    details; `defense.best.log2_rank_shift`, the worst case under the defence that leaves least within the tolerance.
     """
 
     key = "defense"
@@ -90,6 +91,7 @@ class DefenseProbe(Probe):
         found: list[Evidence] = []
         for name, controls in design.controls.items():
             found.append(self._utility(name, design.attacks.controls, controls, results))
+            found += self._alarms(name, controls, int((log.user_counts > 0).sum()), results)
         for (name, attack, size), trials in design.trials.items():
             plain = Reader(log, results, design.attacks.trials[attack, size])
             found += self._left(name, attack, size, Reader(log, results, trials), plain)
@@ -119,7 +121,7 @@ class DefenseProbe(Probe):
             before = mean([unit.value for unit in plain.units(value, sign, watched=True)])
             yield self.made(
                 f"{head}.{measure}", f"{title} {under}", measure, unit, "higher",
-                estimate=_by_cluster(units), n=len(units), units=units, limits=limits,
+                estimate=by_cluster(units), n=len(units), units=units, limits=limits,
                 resolution=defended.resolution if value == hits else 0.0,
                 baseline={} if before is None else {"undefended": before}, details=details, cells=cells,
             )  # fmt: skip
@@ -128,7 +130,7 @@ class DefenseProbe(Probe):
         if seen:
             yield self.made(
                 f"{head}.detection.auc", f"How well {name} tells {size} fake users ({attack}) from genuine ones",
-                "detector_auc", "AUC, 0..1, 0.5 = not at all", "lower", estimate=_by_cluster(seen), n=len(seen),
+                "detector_auc", "AUC, 0..1, 0.5 = not at all", "lower", estimate=by_cluster(seen), n=len(seen),
                 units=seen, limits=(0.0, 1.0), details=details, cells=cells,
             )  # fmt: skip
 
@@ -156,7 +158,7 @@ class DefenseProbe(Probe):
             return self.made(f"{head}.taken", title, "taken", unit, "lower", missing=_FAILED)
         return self.made(
             f"{head}.taken", title, "taken", unit, "lower",
-            estimate=_by_cluster(units), n=len(units), units=units, details=details, cells=cells,
+            estimate=by_cluster(units), n=len(units), units=units, details=details, cells=cells,
         )  # fmt: skip
 
     def _utility(self, name: str, before: Sequence[Cell], after: Sequence[Cell], results: Results) -> Evidence:
@@ -179,9 +181,26 @@ class DefenseProbe(Probe):
         then = mean([level for a, _ in pairs if (level := results[a].values.get(value)) is not None])
         return self.made(
             f"{name}.utility.{value}", title, value, unit, "lower",
-            estimate=_by_cluster(units), n=len(units), units=units, limits=(-1.0, 1.0),
+            estimate=by_cluster(units), n=len(units), units=units, limits=(-1.0, 1.0),
             baseline={} if then is None else {"undefended": then}, cells=keys,
             details={"defense": name, "changes": side},
+        )  # fmt: skip
+
+    def _alarms(self, name: str, controls: Sequence[Cell], users: int, results: Results) -> Iterator[Evidence]:
+        """Genuine users who count less than half where nobody attacks, for defences that weigh accounts."""
+        title, unit = f"Genuine users whom {name} takes for fake, without an attack", "share of the genuine users, 0..1"
+        kept = [results[cell] for cell in controls if cell in results]
+        groups = ("false_alarms", *(f"false_alarms/{group}" for group in ACTIVITY))
+        found = {
+            group: mean([v for own in kept if (v := own.values.get(PREFIX + group)) is not None]) for group in groups
+        }
+        share = found["false_alarms"]
+        if share is None:
+            return
+        yield self.made(
+            f"{name}.false_alarms", title, "false_alarms", unit, "higher", estimate=share, n=users, limits=(0.0, 1.0),
+            standard_error=float(np.sqrt(share * (1 - share) / users)), cells=[own.key for own in kept],
+            details={"defense": name, **{group: value for group, value in found.items() if value is not None}},
         )  # fmt: skip
 
     def _best(self, design: DefenseDesign, log: InteractionLog, results: Results) -> Evidence:
@@ -190,43 +209,27 @@ class DefenseProbe(Probe):
         Chosen and measured on the same refits, so a little too good where defences are alike; the details say who was
         compared.
         """
-        outcomes, readers = {}, {}
-        for name, controls in design.controls.items():
-            left = {}
-            for (defense, attack, size), trials in design.trials.items():
-                reader = Reader(log, results, trials)
-                if defense == name and (units := reader.units("log2_rank", -1, watched=True)):
-                    left[attack, size], readers[name, attack, size] = _by_cluster(units), reader
-            prices = self._prices(design.attacks.controls, controls, results)
-            if left and prices:
-                outcomes[name] = Outcome(left, float(np.mean(prices)))
+        compared = outcomes(design, log, results, f"ndcg@{self.config.cutoff}")
         title = f"What the worst attack leaves under the best defence that costs at most {self.config.tolerance:.1%}"
         unit = "log2 of the rank, control less attacked, mean over users"
-        chosen = best(outcomes, self.config.tolerance)
+        chosen = best(compared, self.config.tolerance)
         if chosen is None:
-            dearest = ", ".join(f"{own} {outcome.price:.1%}" for own, outcome in outcomes.items())
+            dearest = ", ".join(f"{own} {outcome.price:.1%}" for own, outcome in compared.items())
             why = f"no defence was measured whole at a cost of at most {self.config.tolerance:.1%} of NDCG ({dearest})"
             return self.made("best.log2_rank_shift", title, "log2_rank_shift", unit, "higher", missing=why)
-        attack, size = outcomes[chosen].worst
-        reader = readers[chosen, attack, size]
+        attack, size = compared[chosen].worst
+        reader = Reader(log, results, design.trials[chosen, attack, size])
         units = reader.units("log2_rank", -1, watched=True)
         plain = Reader(log, results, design.attacks.trials[attack, size])
         before = mean([unit.value for unit in plain.units("log2_rank", -1, watched=True)])
         return self.made(
             "best.log2_rank_shift", f"{title}: {chosen}", "log2_rank_shift", unit, "higher",
-            estimate=_by_cluster(units), n=len(units), units=units,
+            estimate=by_cluster(units), n=len(units), units=units,
             baseline={} if before is None else {"undefended": before},
             cells=sorted({key for trial in reader.trials for key in reader.keys(trial)}),
-            details={"defense": chosen, "attack": attack, "size": size, "price": outcomes[chosen].price,
-                     "compared": sorted(outcomes)},
+            details={"defense": chosen, "attack": attack, "size": size, "price": compared[chosen].price,
+                     "compared": sorted(compared)},
         )  # fmt: skip
-
-    def _prices(self, before: Sequence[Cell], after: Sequence[Cell], results: Results) -> list[float]:
-        """Shares of NDCG@K lost without an attack, one a seed."""
-        value = f"ndcg@{self.config.cutoff}"
-        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a in results and b in results]
-        levels = [(results[a].values.get(value), results[b].values.get(value)) for a, b in pairs]
-        return [1 - now / then for then, now in levels if now is not None and then]
 
 
 _FAILED = "no refit with this defence and its control could be compared; see the failures"
@@ -243,11 +246,3 @@ def _price(reader: Reader) -> dict[str, Any]:
 def _change(results: Results, before: Cell, after: Cell, name: str) -> float | None:
     now, then = results[after].values.get(name), results[before].values.get(name, 0.0)
     return None if now is None or then is None else now - then
-
-
-def _by_cluster(units: Sequence[Unit]) -> float:
-    """The mean over clusters of their means."""
-    by_cluster: dict[str, list[float]] = {}
-    for unit in units:
-        by_cluster.setdefault(unit.cluster, []).append(unit.value)
-    return float(np.mean([np.mean(values) for values in by_cluster.values()]))

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from ..attacks.reading import Reader
+from ..audit.cell import Cell
+from ..audit.evidence import Unit
+from ..audit.probe import Results
+from ..datasets.log import InteractionLog
+from .design import DefenseDesign
 
 
 @dataclass(frozen=True)
@@ -33,3 +42,33 @@ def best(outcomes: Mapping[str, Outcome], tolerance: float) -> str | None:
     cases = {case for outcome in outcomes.values() for case in outcome.left}
     fair = [name for name, own in outcomes.items() if own.price <= tolerance and set(own.left) == cases and cases]
     return min(fair, key=lambda name: (outcomes[name].left[outcomes[name].worst], outcomes[name].price), default=None)
+
+
+def outcomes(design: DefenseDesign, log: InteractionLog, results: Results, measure: str) -> dict[str, Outcome]:
+    """What every defence came to, as far as it was computed; `measure` is what the price is a share of."""
+    found = {}
+    for name, controls in design.controls.items():
+        left = {
+            (attack, size): by_cluster(units)
+            for (defense, attack, size), trials in design.trials.items()
+            if defense == name and (units := Reader(log, results, trials).units("log2_rank", -1, watched=True))
+        }
+        prices = _prices(design.attacks.controls, controls, results, measure)
+        if left and prices:
+            found[name] = Outcome(left, float(np.mean(prices)))
+    return found
+
+
+def by_cluster(units: Sequence[Unit]) -> float:
+    """The mean over clusters of their means."""
+    values: dict[str, list[float]] = {}
+    for unit in units:
+        values.setdefault(unit.cluster, []).append(unit.value)
+    return float(np.mean([np.mean(own) for own in values.values()]))
+
+
+def _prices(before: Sequence[Cell], after: Sequence[Cell], results: Results, measure: str) -> list[float]:
+    """Shares of a measure lost without an attack, one a seed."""
+    pairs = [(a, b) for a, b in zip(before, after, strict=True) if a in results and b in results]
+    levels = [(results[a].values.get(measure), results[b].values.get(measure)) for a, b in pairs]
+    return [1 - now / then for then, now in levels if now is not None and then]

@@ -67,6 +67,11 @@ def test_evidence_by_hand(tmp_path: Path) -> None:
         pairs = zip(design.attacks.controls, design.controls[name], strict=True)
         want = np.mean([results[b].values["ndcg@20"] - results[a].values["ndcg@20"] for a, b in pairs])
         assert utility.n == 2 and utility.estimate == pytest.approx(want)
+        alarms = found[f"defense.{name}.false_alarms"]
+        shares = [results[cell].values["defense/false_alarms"] for cell in design.controls[name]]
+        assert alarms.estimate == pytest.approx(np.mean(shares)) and alarms.n == 150
+        assert alarms.standard_error == pytest.approx(np.sqrt(np.mean(shares) * (1 - np.mean(shares)) / 150))
+        assert {"false_alarms/light", "false_alarms/middle", "false_alarms/heavy"} <= set(alarms.details)
         assert found[f"{head}.detection.auc"].details["ap_by_chance"] == pytest.approx(8 / 158, abs=0.001)
         assert 0 <= left.details["false_alarms"] <= 0.1
         assert all((cell.defense_seconds or 0) > 0 for cell in (results[t.attacked] for t in trials))
