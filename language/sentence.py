@@ -1,4 +1,4 @@
-"""Texts by a transformer: the mean of its last hidden states, from a folder on disk."""
+"""Texts by a transformer: the mean of its hidden states after one layer, from a folder on disk."""
 
 from __future__ import annotations
 
@@ -27,15 +27,18 @@ class SentenceEncoder:
     vectors: Zhang et al. 2024, LoRec, SIGIR, arXiv 2401.17723.
     """
 
-    def __init__(self, folder: Path, expected: str | None = None) -> None:
+    def __init__(self, folder: Path, expected: str | None = None, layer: int = -1) -> None:
         """Open the folder; nothing is downloaded, no code of it runs, pickled weights are refused.
 
         Args:
             folder: config.json, tokenizer files, *.safetensors.
             expected: SHA-256 that the weights must have.
+            layer: whose states are averaged: 0 the embeddings, 1 the first layer, -1 the last (with the final norm,
+                as the model gives it).
 
         Raises:
-            InputError: transformers is not installed, the weights are others, or the folder holds no such model.
+            InputError: transformers is not installed, the weights are others, or the folder holds no such model or
+                layer.
         """
         try:
             from transformers import AutoModel, AutoTokenizer
@@ -54,9 +57,18 @@ class SentenceEncoder:
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder}: no model that transformers can open: {error}") from None
         if self._tokenizer.pad_token is None:  # causal models have none; padding is masked in any case
-            self._tokenizer.pad_token = self._tokenizer.eos_token
+            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.convert_ids_to_tokens(0)
+        # many causal models pad on the left, which shifts the positions of a text by what its neighbours are
+        self._tokenizer.padding_side = "right"
         self.width = int(self._model.config.hidden_size)
         self.id = f"{folder.name} {' '.join(digest[:16] for digest in digests)}"
+        self._layer: int | None = None
+        layers = int(getattr(self._model.config, "num_hidden_layers", 0))
+        if layer not in (-1, layers):
+            if not -layers - 1 <= layer < layers:
+                raise InputError(f"{folder}: no layer {layer}; it has {layers}, 0 are the embeddings, -1 is the last")
+            self._layer = layer % (layers + 1)
+            self.id += f" layer {self._layer}"
 
     def encode(self, texts: Sequence[str]) -> Float32:
         """See TextEncoder; texts of like length are read together."""
@@ -68,7 +80,8 @@ class SentenceEncoder:
                 [texts[row] for row in rows], padding=True, truncation=True, max_length=_TOKENS, return_tensors="pt"
             )
             with torch.no_grad():
-                hidden = self._model(**inputs).last_hidden_state
+                output = self._model(**inputs, output_hidden_states=self._layer is not None)
+            hidden = output.last_hidden_state if self._layer is None else output.hidden_states[self._layer]
             mask = inputs["attention_mask"][..., None].to(hidden.dtype)
             found[rows] = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).numpy()
         return unit(found)
