@@ -19,8 +19,12 @@ def detect(
     out: Annotated[
         Path | None, typer.Option(help="File to write, .csv or .parquet: user, suspicion, most suspicious first.")
     ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting of the detector, name=value (repeatable).")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many accounts to print.")] = 20,
     seed: opt.Seed = 0,
+    allow_sending: opt.AllowSending = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -40,8 +44,9 @@ def detect(
     from ..defenses.base import Detector
     from ..defenses.catalogue import build
     from .tables import write_table
+    from .train import parse_settings
 
-    found = build(detector)
+    found = build(detector, parse_settings(settings or []))
     if not isinstance(found, Detector):
         raise InputError(f"{detector!r} protects a training and judges no accounts; see `recaudit list detectors`")
     log = (load_demo() if data is None else read_log(data)).log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +14,22 @@ def _debug(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
+def _allow_sending(value: bool) -> bool:
+    if value:  # workers are processes of their own and inherit the environment
+        os.environ["RECAUDIT_ALLOW_SENDING"] = "1"
+    return value
+
+
 Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show tracebacks.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results and errors.")]
+AllowSending = Annotated[
+    bool,
+    typer.Option(
+        "--allow-sending",
+        callback=_allow_sending,
+        help="Let texts go to an endpoint that the settings name; what is sent is said first (docs/language.md).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice; the same seed gives the same result.")]
 Jobs = Annotated[

@@ -71,6 +71,7 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Report only: a failed gate also exits 0.")] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of the audit; the policy's if not given.")] = None,
+    allow_sending: opt.AllowSending = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:

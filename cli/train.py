@@ -53,6 +53,7 @@ def train(
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
     device: Annotated[str, typer.Option(help="torch device: cpu, cuda.")] = "cpu",
+    allow_sending: opt.AllowSending = False,
     seed: opt.Seed = 0,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,

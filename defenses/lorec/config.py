@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from ..base import DefenseConfig
-from .texts import Arm
+from ..texts import Arm
 
 EPOCHS = 300
 """What the published schedule is made for; taken where a recipe does not say how long it trains."""

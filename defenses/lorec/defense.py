@@ -18,12 +18,12 @@ from ...recommenders.base import Recipe
 from ...recommenders.catalogue import model_class
 from ...recommenders.trainer import Compared, RankingTraining
 from ..base import DefenseConfig, Float64, RobustTraining
+from ..histories import Histories, simulated
 from ..robust.base import Hardened, weighed
+from ..texts import account_vectors, item_vectors
 from .config import EPOCHS, LoRecConfig, Timing
-from .histories import Histories, simulated
 from .judging import Judge
 from .states import Edges, States, states_of
-from .texts import account_vectors, item_vectors
 from .weights import Compensation
 
 

@@ -12,9 +12,9 @@ from ...datasets.seeding import derive, rng, torch_rng
 from ...recommenders.network import Dropout
 from ...recommenders.sequences import padded
 from ..base import Float64
+from ..histories import Histories
 from .calibrator import DROPOUT, Calibrator, calibration_loss
 from .config import LoRecConfig
-from .histories import Histories
 from .states import States
 
 _JUDGED_TOKENS = 1 << 14  # padded places read at a time when judging

@@ -133,7 +133,7 @@ def test_false_alarms_by_activity() -> None:
 VICTIMS = (RECIPE, Recipe("sasrec", {"dim": 8}, 2), Recipe("lightgcn", {"dim": 8}, 2))
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [name for name in names() if name != "llm-prompt"])  # needs a server
 def test_every_defence_is_described_and_repeats_itself(name: str) -> None:
     kind = defense_class(name)
     assert kind.name == name and kind.title and kind.reference and kind.__doc__

@@ -10,8 +10,8 @@ import numpy as np
 
 from recaudit.attacks.visibility import auc
 from recaudit.datasets.synthetic import generate
+from recaudit.defenses.histories import Histories, simulated
 from recaudit.defenses.lorec.config import LoRecConfig
-from recaudit.defenses.lorec.histories import Histories, simulated
 from recaudit.defenses.lorec.judging import Judge
 from recaudit.defenses.lorec.states import SequenceStates
 from recaudit.recommenders.base import Recipe

@@ -14,10 +14,10 @@ from recaudit.audit.cell import Defended
 from recaudit.datasets.errors import DataError, InputError
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.synthetic import generate
+from recaudit.defenses import texts
 from recaudit.defenses.catalogue import build
-from recaudit.defenses.lorec import texts
+from recaudit.defenses.histories import Histories, simulated
 from recaudit.defenses.lorec.defense import LoRec
-from recaudit.defenses.lorec.histories import Histories, simulated
 from recaudit.defenses.lorec.weights import Compensation
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit

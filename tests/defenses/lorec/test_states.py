@@ -12,7 +12,7 @@ import torch
 from recaudit.datasets.errors import InputError
 from recaudit.datasets.synthetic import generate
 from recaudit.defenses.catalogue import build
-from recaudit.defenses.lorec.histories import Histories
+from recaudit.defenses.histories import Histories
 from recaudit.defenses.lorec.states import Edges, PairStates, states_of
 from recaudit.defenses.lorec.weights import Compensation
 from recaudit.recommenders.base import Recipe

@@ -9,12 +9,12 @@ from typing import get_args
 import numpy as np
 from scipy import sparse
 
-from ...attacks.catalogue import build
-from ...attacks.goal import Goal, Placement
-from ...attacks.injection import crafted
-from ...datasets.log import Int64, InteractionLog
-from ...datasets.seeding import derive, rng
-from ...recommenders.sequences import ordered
+from ..attacks.catalogue import build
+from ..attacks.goal import Goal, Placement
+from ..attacks.injection import crafted
+from ..datasets.log import Int64, InteractionLog
+from ..datasets.seeding import derive, rng
+from ..recommenders.sequences import ordered
 
 GROUPS = 20
 """Simulated fraudsters come in so many groups, each with an attack, a target, a length and a placement."""

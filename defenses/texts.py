@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from ...datasets.log import Float32, InteractionLog
-from ...language.cache import open_cached
-from ...language.encoder import unit
-from ...language.texts import item_texts
+from ..datasets.log import Float32, InteractionLog
+from ..language.cache import open_cached
+from ..language.encoder import unit
+from ..language.texts import item_texts
 from .histories import Histories
 
 Arm = Literal["real", "permuted", "random-items", "none"]

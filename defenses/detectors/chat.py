@@ -1,0 +1,72 @@
+"""A language model asked in words how likely each account is a fraudster."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from ...datasets.errors import DataError, InputError
+from ...datasets.log import InteractionLog
+from ...language.chat import EndpointChat, account_prompt, verdicts
+from ...language.endpoint import Endpoint
+from ...language.texts import item_texts
+from ...recommenders.base import Recipe
+from ...recommenders.sequences import ordered
+from ..base import Detector, DetectorConfig, Float64
+
+
+class LLMPromptConfig(DetectorConfig):
+    """Settings of the detector that asks."""
+
+    chat: str = Field(default="", description="the model: endpoint:MODEL@https://HOST/v1 (docs/language.md)")
+    scenario: str = Field(default="product", description="what is recommended, as the prompt calls it")
+
+
+class LLMPrompt(Detector):
+    """The probability of yes when a chat model reads an account's titles in order and is asked if it is a fraudster.
+
+    One prompt an account, answers kept on disk. Where an answer cannot be read the account gets the median. Titles are
+    data of strangers: they are quoted, but a model may still believe what one of them says.
+
+    Reference: the prompt's form is that of Zhang et al. 2024, LoRec, arXiv 2401.17723; they read hidden states of it.
+    """
+
+    name: ClassVar[str] = "llm-prompt"
+    title: ClassVar[str] = "A chat model's verdict on the titles of an account"
+    reference: ClassVar[str] = "recaudit; prompt after Zhang et al. 2024, LoRec, SIGIR, arXiv 2401.17723"
+    config_type: ClassVar[type[DetectorConfig]] = LLMPromptConfig
+
+    def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
+        """See Defense."""
+        if not self.config.chat:
+            return f"no chat model is named; set `chat` of {self.name} to endpoint:MODEL@https://HOST/v1"
+        try:
+            item_texts(log)
+        except DataError as error:
+            return str(error)
+        return None
+
+    def detect(self, log: InteractionLog, rng: np.random.Generator) -> Float64:
+        """See Detector.
+
+        Raises:
+            InputError: no model is named, sending is not allowed, or the server refuses.
+            DataError: the items have no text.
+        """
+        if not self.config.chat:
+            raise InputError(f"{self.name} needs a model: --set chat=endpoint:MODEL@https://HOST/v1")
+        titles = np.array(item_texts(log), object)
+        offsets, items = ordered(log)
+        active = np.flatnonzero(np.diff(offsets))
+        prompts = [
+            account_prompt(self.config.scenario, titles[items[offsets[user] : offsets[user + 1]]].tolist())
+            for user in active.tolist()
+        ]
+        found = np.zeros(log.n_users)
+        if prompts:
+            said = verdicts(EndpointChat(Endpoint.named(self.config.chat)), prompts).probability
+            known = said[~np.isnan(said)]
+            found[active] = np.where(np.isnan(said), np.median(known) if len(known) else 0.0, said)
+        return found
