@@ -19,6 +19,9 @@ from ..datasets.log import Float32
 NAMES = ("static", "sentence")
 """The built-in encoders; anything else is the folder of a transformers model, or an endpoint."""
 
+CHOICES = "of texts: static, sentence, a folder with a transformers model, or endpoint:MODEL@https://HOST/v1"
+"""What a setting that names an encoder is described by."""
+
 ENDPOINT = "endpoint:"
 """Begins the name of an encoder on a server, see `language.endpoint`."""
 

@@ -17,6 +17,7 @@ from ..datasets.log import Float32, InteractionLog
 from ..datasets.seeding import rng as seeded
 from ..datasets.split import Split
 from ..language.cache import open_cached
+from ..language.encoder import CHOICES
 from ..language.texts import item_texts
 from .base import ModelConfig, Report
 from .network import Dropout, Network
@@ -37,7 +38,7 @@ class SequentialConfig(ModelConfig):
     item_vectors: Literal["id", "text"] = Field(
         "id", description="id: a free vector for every item; text: GELU(Linear(vector of its text)), nothing else"
     )
-    encoder: str = Field("static", description="of texts: static, sentence, or a folder with a transformers model")
+    encoder: str = Field("static", description=CHOICES)
     max_length: int = Field(50, ge=1, le=4096, description="most items of a user that are read")
     dropout: float = Field(0.4, ge=0, lt=1, description="share of activations dropped in training")
     loss: Literal["auto", "full", "sampled"] = Field(

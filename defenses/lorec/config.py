@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from ...language.encoder import CHOICES
 from ..base import DefenseConfig
 from ..texts import Arm
 
@@ -22,7 +23,7 @@ class LoRecConfig(DefenseConfig):
         description="real: texts as they are; permuted: over accounts; random-items: random vectors for the items' "
         "texts; none: no texts. Only what real does better than the others is the merit of the text",
     )
-    encoder: str = Field("static", description="of texts: static, sentence, or a folder with a transformers model")
+    encoder: str = Field("static", description=CHOICES)
     fraudsters: float = Field(0.05, gt=0, le=1, description="simulated fraudsters, as a share of the accounts (ours)")
     attacks: tuple[Literal["random", "bandwagon", "popular"], ...] = Field(
         ("random", "bandwagon"), min_length=1, description="how they are simulated, in equal parts (ours)"

@@ -16,7 +16,7 @@ from ...datasets.errors import DataError
 from ...datasets.log import Float32, Int64, InteractionLog
 from ...datasets.seeding import rng
 from ...language.cache import open_cached
-from ...language.encoder import unit
+from ...language.encoder import CHOICES, unit
 from ...language.texts import item_texts
 from ...recommenders.base import Recipe
 from ...recommenders.catalogue import fit
@@ -37,7 +37,7 @@ class ConsRecConfig(DefenseConfig):
     quantile: float = Field(
         default=0.6, ge=0, le=1, description="of the cosines of item pairs, above which two items agree; 1: none is cut"
     )
-    encoder: str = Field(default="static", description="of texts: static, sentence, or a folder with a model")
+    encoder: str = Field(default="static", description=CHOICES)
 
 
 def _speaks(vectors: Float32) -> NDArray[np.bool_]:

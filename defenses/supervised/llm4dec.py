@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ...datasets.errors import DataError
 from ...datasets.log import Float32, InteractionLog
+from ...language.encoder import CHOICES
 from ...language.texts import item_texts
 from ...recommenders.base import Recipe
 from ...recommenders.network import Dropout
@@ -33,7 +34,7 @@ class LLM4DecConfig(WeighingConfig):
         description="real: texts as they are; permuted: over accounts; random-items: random vectors for the items' "
         "texts. Only what real does better than the others is the merit of the text",
     )
-    encoder: str = Field("static", description="of texts: static, sentence, or a folder with a transformers model")
+    encoder: str = Field("static", description=CHOICES)
     width: int = Field(128, ge=1, description="h, of the first layer (ours)")
     confidence: float = Field(0.5, ge=0, description="lambda 1, on the entropy of answers about accounts of the log")
     learning_rate: float = Field(0.01, gt=0, description="AdamW's")
