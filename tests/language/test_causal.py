@@ -10,7 +10,8 @@ import torch
 
 from recaudit.datasets.errors import InputError
 from recaudit.language.cache import CachedEncoder
-from recaudit.language.encoder import open_encoder, unit
+from recaudit.language.encoder import unit
+from recaudit.language.opening import open_encoder
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")

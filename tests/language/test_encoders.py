@@ -13,9 +13,10 @@ import torch
 
 from recaudit.datasets.errors import InputError
 from recaudit.datasets.log import Float32
-from recaudit.language import cache, encoder
+from recaudit.language import cache, opening
 from recaudit.language.cache import CachedEncoder, open_cached
-from recaudit.language.encoder import NAMES, TextEncoder, open_encoder
+from recaudit.language.encoder import TextEncoder
+from recaudit.language.opening import NAMES, open_encoder
 
 TEXTS = ["red lipstick", "crimson lip colour", "electric drill", "", "cordless power drill", "müde 漢字 🙂"]
 
@@ -82,7 +83,7 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="no model that transformers can open"):
         open_encoder(str(tmp_path))
     open_encoder.cache_clear()
-    monkeypatch.setattr(encoder.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'recaudit\[text\]'"):
         open_encoder("static")
     open_encoder.cache_clear()
@@ -92,7 +93,7 @@ def test_other_weights_than_those_tested_are_refused(tmp_path: Path, monkeypatch
     pytest.importorskip("transformers")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
-    monkeypatch.setattr(encoder, "package_folder", lambda module, package: tmp_path)
+    monkeypatch.setattr(opening, "package_folder", lambda module, package: tmp_path)
     open_encoder.cache_clear()
     with pytest.raises(InputError, match="not the weights tested"):
         open_encoder("sentence")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from recaudit.datasets.errors import DataError, InputError, RecauditError, UnfinishedError
-from recaudit.language import encoder as encoders
 from recaudit.language.cache import CachedEncoder, open_cached
-from recaudit.language.encoder import open_encoder
-from recaudit.language.endpoint import ALLOW, KEY, TRIES, Endpoint, EndpointEncoder, EndpointRefusal
+from recaudit.language.embeddings import EndpointEncoder
+from recaudit.language.endpoint import ALLOW, KEY, TRIES, Endpoint, EndpointRefusal
+from recaudit.language.opening import open_encoder
 
 from .fake_server import Fake, Reply, embeddings, packed, serving, vector
 
@@ -281,7 +281,7 @@ def test_a_server_whose_vectors_changed_their_length_is_found_out(fake: Fake, tm
 
 def test_an_endpoint_opens_by_name(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    encoders.open_encoder.cache_clear()
+    open_encoder.cache_clear()
     found = open_cached(f"endpoint:@cf/some/model@2@{fake.base}/")
     assert found.id == f"endpoint @cf/some/model@2@{fake.base}"
     assert found.encode(TEXTS).shape == (4, 4) and fake.asked[0][1]["model"] == "@cf/some/model@2"
