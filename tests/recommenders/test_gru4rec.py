@@ -1,4 +1,4 @@
-"""GRU4Rec: causality, and the recurrence from its plain definition."""
+"""GRU4Rec: the recurrence from its plain definition."""
 
 from __future__ import annotations
 
@@ -17,18 +17,6 @@ def fitted(layers: int = 1) -> GRU4Rec:
     model.fit(chain(n_users=30), 3, epochs=2)
     assert isinstance(model, GRU4Rec)
     return model
-
-
-def test_a_later_item_changes_no_earlier_output() -> None:
-    network = fitted(layers=2)._fitted()
-    items = torch.randint(30, (5, 8), generator=torch.Generator().manual_seed(0))
-    before = network.encode(items, network.item, STILL)
-    for place in range(8):
-        changed = items.clone()
-        changed[:, place] = (changed[:, place] + 1) % 30
-        after = network.encode(changed, network.item, STILL)
-        assert torch.allclose(before[:, :place], after[:, :place], atol=1e-6)
-        assert not torch.isclose(before[:, place:], after[:, place:], atol=1e-5).all(-1).any()
 
 
 def test_forward_equals_the_gates_written_out() -> None:

@@ -206,6 +206,21 @@ def test_negatives_follow_popularity_and_auto_chooses_by_catalogue_size() -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_later_item_changes_no_earlier_output(kind: str) -> None:
+    model = small_model(kind, layers=2)
+    model.fit(chain(n_users=30), 3, epochs=2)
+    network, still = model._fitted(), Dropout(0.0, None)
+    items = torch.randint(30, (5, 8), generator=torch.Generator().manual_seed(0))
+    before = network.encode(items, network.item, still)
+    for place in range(8):
+        changed = items.clone()
+        changed[:, place] = (changed[:, place] + 1) % 30
+        after = network.encode(changed, network.item, still)
+        assert torch.allclose(before[:, :place], after[:, :place], atol=1e-5)
+        assert not torch.isclose(before[:, place], after[:, place], atol=1e-4).all(-1).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("loss", ["full", "sampled"])
 def test_learns_a_planted_chain_far_beyond_popularity(kind: str, loss: str) -> None:
     split = chain_split()
