@@ -27,6 +27,7 @@ from recaudit.datasets.read import read_log
 from recaudit.defenses.base import Detector
 from recaudit.defenses.catalogue import build, names
 from recaudit.defenses.protection import ACTIVITY, PREFIX, judged, weighed
+from recaudit.recommenders.base import Recipe
 
 
 def main() -> None:
@@ -41,7 +42,12 @@ def main() -> None:
     options = parser.parse_args()
     log = replace(read_log(options.data).log, value=None)
     chosen = options.detectors.split(",") if options.detectors else names()
-    detectors = {name: built for name in chosen if isinstance(built := build(name), Detector)}
+    built = {name: build(name) for name in chosen}
+    detectors = {
+        name: own
+        for name, own in built.items()
+        if isinstance(own, Detector) and own.why_not(Recipe("mf", {}), log) is None
+    }
     rows = pd.DataFrame(measured(log, detectors, options))
     attacks = options.attacks.split(",")
     print(f"| detector | {' | '.join(attacks)} | CPU s |")
