@@ -135,7 +135,7 @@ class Endpoint:
         if not self._allowed():
             raise InputError(
                 f"{self.model} at {self.base}: {many} would be sent to {self.host}, and nothing was; "
-                f"set {ALLOW}=1 (or {ALLOW}={self.host}) to allow it"
+                f"set {ALLOW}=1 (or {ALLOW}={self.host}) to allow it, or give --allow-sending"
             )
         self._announced = count
         self._total += count
