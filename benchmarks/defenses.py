@@ -12,7 +12,6 @@ the file of rows, from which --table prints the tables of docs/defenses-standing
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,29 +148,30 @@ def shift(rows: pd.DataFrame) -> pd.Series:
 
 
 def draw(rows: pd.DataFrame, path: Path) -> None:
-    """Heat map: what is left of the rank shift, a row a defence, a column an attack on a victim."""
+    """Heat map: what is left of the rank shift, coloured by how far that is from none; a row a defence."""
     import matplotlib as mpl
     from matplotlib import pyplot
 
     rows = rows.assign(left=shift(rows), case=rows[KEYS[:4]].agg(" ".join, axis=1))
     left = rows.pivot_table("left", "defense", "case", sort=False)
-    left = left.loc[sorted(left.index, key=lambda name: (name != NONE, left.loc[name].mean()))]
-    price: Mapping[str, float] = _price(rows)
+    change = left - left.loc[NONE]
+    left = left.loc[sorted(left.index, key=lambda name: (name != NONE, change.loc[name].mean()))]
+    change, price = change.loc[left.index], _price(rows)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recaudit"}):
-        figure, axis = pyplot.subplots(
-            figsize=(2.6 + 0.62 * left.shape[1], 2.4 + 0.28 * len(left)), layout="constrained"
-        )
-        limit = float(np.nanmax(np.abs(left.to_numpy())))
-        image = axis.imshow(left, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
-        axis.set_xticks(range(left.shape[1]), left.columns, rotation=35, ha="right", fontsize=7)
+        size = (4.2 + 0.75 * left.shape[1], 2.0 + 0.24 * len(left))
+        figure, axis = pyplot.subplots(figsize=size, layout="constrained")
+        image = axis.imshow(change, cmap="RdBu_r", vmin=-1.5, vmax=1.5, aspect="auto", alpha=0.75)
+        axis.set_xticks(range(left.shape[1]), left.columns, rotation=30, ha="right", fontsize=7)
         names = [f"{name}  ({price[name]:+.1%})" if name in price else name for name in left.index]
         axis.set_yticks(range(len(left)), names, fontsize=7)
         for (row, column), value in np.ndenumerate(left.to_numpy()):
             if not np.isnan(value):
-                axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6)
-        figure.colorbar(image, label="log2 rank shift left", shrink=0.8)
-        axis.set_title("What defences leave (in brackets: NDCG@20 without attack)", fontsize=8)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+                axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7)
+        bar = figure.colorbar(image, shrink=0.8)
+        bar.set_label("more or less than undefended", fontsize=7)
+        bar.ax.tick_params(labelsize=6)
+        axis.set_title("log2 rank shift that is left\n(in brackets: change of NDCG@20 without attack)", fontsize=8)
+        figure.savefig(path, facecolor="white", metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _price(rows: pd.DataFrame) -> dict[str, float]:
