@@ -130,12 +130,15 @@ def tables(rows: pd.DataFrame) -> None:
             own = own.set_index(["item", "seed"])
             left, clusters = shift(own), list(own.index.get_level_values("item"))
             gain = own["attacked_hr@50"] - own["control_hr@50"]
-            price = (own["clean_ndcg@20"] - base["clean_ndcg@20"]).groupby("seed").mean()
+            price = (own["clean_ndcg@20"] - base["clean_ndcg@20"]).dropna().groupby("seed").mean()
+            less = (shift(base) - left).dropna()  # a defence may have been run with fewer seeds
             seen = ["" if own[value].isna().all() else f"{own[value].mean():.2f}" for value in ACCOUNTS if value in
                     ("auc", "caught", "false_alarms")]  # fmt: skip
-            taken = "" if name == NONE else shown(shift(base) - left, clusters, 2)
+            taken = "" if name == NONE else shown(less, list(less.index.get_level_values("item")), 2)
             cost = "" if name == NONE else f"{price.mean():+.4f} ({price.min():+.4f} to {price.max():+.4f})"
-            cells = [name, shown(left, clusters, 2), taken, shown(gain, clusters, 4)]
+            seeds = own.index.get_level_values("seed").nunique()
+            label = name if seeds == base.index.get_level_values("seed").nunique() else f"{name} ({seeds} seed)"
+            cells = [label, shown(left, clusters, 2), taken, shown(gain, clusters, 4)]
             lines.append((left.mean(), [*cells, f"{own['clean_ndcg@20'].mean():.4f}", cost, *seen]))
         for _, cells in sorted(lines, key=lambda line: line[0]):
             print(f"| {' | '.join(cells)} |")
@@ -175,8 +178,8 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
 
 
 def _price(rows: pd.DataFrame) -> dict[str, float]:
-    """Mean relative change of NDCG@20 by a defence, over victims."""
-    clean = rows.groupby(["data", "model", "defense"])["clean_ndcg@20"].mean().unstack()
+    """Mean relative change of NDCG@20 by a defence, paired by seed, over victims."""
+    clean = rows.groupby(["data", "model", "seed", "defense"])["clean_ndcg@20"].mean().unstack()
     change = clean.div(clean[NONE], axis=0) - 1
     return {str(name): float(value) for name, value in change.mean().items() if name != NONE}
 
