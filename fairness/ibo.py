@@ -46,17 +46,20 @@ def _share(test: Callable[[Float64], NDArray[np.bool_]], *, of_all: bool) -> Cal
     return formula
 
 
+_DIGITS = 9  # a ratio at a threshold must not flip with the order in which users are summed
+
+
 def _better(ratios: Float64) -> NDArray[np.bool_]:
-    return ratios >= BETTER
+    return np.round(ratios, _DIGITS) >= BETTER
 
 
 def _worse(ratios: Float64) -> NDArray[np.bool_]:
-    return ratios <= WORSE
+    return np.round(ratios, _DIGITS) <= WORSE
 
 
 _SOURCE = f"Saito, Joachims, KDD 2022 (fair ranking as fair division); {SIGIR}"
 _LIMITS = (
-    "A step at 1.1 and 0.9: an item at the threshold flips with rounding; look at the distribution of ratios too.",
+    "A step at 1.1 and 0.9: an item near it flips with one hit more or less; look at the distribution of ratios too.",
     "The original is undefined as soon as one item is relevant to nobody.",
 )
 _CURED = "Defined where items are relevant to nobody, by leaving them out (authors' correction)."

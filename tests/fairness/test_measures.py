@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from recaudit.datasets.errors import InputError
-from recaudit.fairness import ifd_div, ifd_mul
+from recaudit.fairness import ibo, ifd_div, ifd_mul
 from recaudit.fairness.catalogue import ALL, BY_SLUG, EXPOSURE
 from recaudit.fairness.gain import missed_gain
 from recaudit.fairness.measure import Formula, Measure
@@ -151,6 +151,14 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, sparse.csr_matrix, int]:
     chance = draw(st.sampled_from([0.05, 0.3, 0.8, 1.0]))
     relevant = np.random.default_rng(seed).random((users, items)) < chance
     return random_lists(users, items, k, seed), sparse.csr_matrix(relevant.astype(float)), seed
+
+
+def test_an_item_at_a_threshold_does_not_flip_with_the_order_in_which_users_are_summed() -> None:
+    """Sums of the same reciprocals in another order differ in the last digits."""
+    one, other = (sum(places) * 1.1 / (7 / 3) for places in ((1, 1, 1 / 3), (1 / 3, 1, 1)))
+    assert one != other and min(one, other) < 1.1
+    assert ibo._better(np.array([one, other, 1.1 - 1e-7])).tolist() == [True, True, False]
+    assert ibo._worse(np.array([0.9 + 1e-15, 0.9, 0.9 + 1e-7])).tolist() == [True, True, False]
 
 
 @settings(deadline=None)
