@@ -92,6 +92,20 @@ def pca_varselect(log: InteractionLog, components: int = COMPONENTS) -> Float64:
     if count < 1 or np.count_nonzero(varies) < 2:
         return np.zeros(log.n_users)
 
+    operator = standardised(held, mean, scale)
+    # a fixed start, since ARPACK's own is drawn; not of ones, which standardised rows send to 0
+    start = rng(0, "pca-varselect").standard_normal(min(held.shape))
+    with threadpool_limits(1):
+        left, size, _ = svds(operator, k=count, v0=start)
+    left = left[:, size > 1e-6 * size.max()]
+    found: Float64 = -np.round(np.square(left).sum(axis=1), 12)  # equal profiles tie in spite of rounding errors
+    found[~varies] = found[varies].min()
+    return found
+
+
+def standardised(held: sparse.csr_matrix, mean: Float64, scale: Float64) -> LinearOperator:
+    """Rows less their mean and times their scale, without making them: float64 CSR [n, I], [n], [n] -> [n, I]."""
+
     def forward(vector: Float64) -> Float64:
         flat = vector.ravel()
         image: Float64 = scale * (held @ flat - mean * flat.sum())
@@ -102,15 +116,7 @@ def pca_varselect(log: InteractionLog, components: int = COMPONENTS) -> Float64:
         image: Float64 = held.T @ flat - float(mean @ flat)
         return image
 
-    operator = LinearOperator(held.shape, matvec=forward, rmatvec=backward, dtype=np.float64)
-    # a fixed start, since ARPACK's own is drawn; not of ones, which standardised rows send to 0
-    start = rng(0, "pca-varselect").standard_normal(min(held.shape))
-    with threadpool_limits(1):
-        left, size, _ = svds(operator, k=count, v0=start)
-    left = left[:, size > 1e-6 * size.max()]
-    found: Float64 = -np.round(np.square(left).sum(axis=1), 12)  # equal profiles tie in spite of rounding errors
-    found[~varies] = found[varies].min()
-    return found
+    return LinearOperator(held.shape, matvec=forward, rmatvec=backward, dtype=np.float64)
 
 
 def propagated(log: InteractionLog, suspects: Int64, rounds: int = ROUNDS) -> Float64:

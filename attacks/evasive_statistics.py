@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, svds
+from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 
 from ..datasets.log import Int32, Int64, InteractionLog
 from ..recommenders.consumed import consumed
 from .base import Attack, AttackConfig, Draft, Goal, Knowledge
+from .detectors import standardised
 from .draws import head, pool, without_repeats
 from .goal import Direction
 
@@ -205,21 +206,9 @@ def principal_axes(held: sparse.csr_matrix, rng: np.random.Generator) -> Float64
     count = min(_COMPONENTS, min(held.shape) - 1)
     if count < 1 or np.count_nonzero(varies) < 2:
         return np.zeros((n_items, 0))
-    matrix = held.astype(np.float64)
-
-    def forward(vector: Float64) -> Float64:
-        flat = vector.ravel()
-        image: Float64 = scale * (matrix @ flat - share * flat.sum())
-        return image
-
-    def backward(vector: Float64) -> Float64:
-        flat = scale * vector.ravel()
-        image: Float64 = matrix.T @ flat - float(share @ flat)
-        return image
-
-    operator = LinearOperator(matrix.shape, matvec=forward, rmatvec=backward, dtype=np.float64)
+    operator = standardised(held.astype(np.float64), share, scale)
     with threadpool_limits(1):
-        _, size, right = svds(operator, k=count, v0=rng.standard_normal(min(matrix.shape)))
+        _, size, right = svds(operator, k=count, v0=rng.standard_normal(min(held.shape)))
     order = np.argsort(-size)
     order = order[size[order] > 1e-6 * max(float(size.max()), 1e-300)]
     axes: Float64 = (right[order] / size[order][:, None]).T

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..audit.cell import Defended
 from ..datasets.log import Float32, InteractionLog
@@ -20,6 +20,16 @@ from ..recommenders.sequential import SequentialModel
 from ..recommenders.trainer import RankingTraining, Trainable
 
 Float64 = NDArray[np.float64]
+
+
+def _enough(folds: int) -> int:
+    if folds == 1:
+        raise ValueError("one fold would leave nothing to learn from; give 0, or 2 folds and more")
+    return folds
+
+
+Folds = Annotated[int, Field(ge=0), AfterValidator(_enough)]
+"""Folds of the accounts, each judged by a model that has not learnt from it; 0: one model judges all."""
 
 
 class DefenseConfig(BaseModel):

@@ -32,6 +32,15 @@ def texts_of(table: pd.DataFrame) -> list[str]:
     return lines
 
 
+def why_no_texts(log: InteractionLog) -> str | None:
+    """Why `item_texts` refuses a log, or None if it does not."""
+    try:
+        item_texts(log)
+    except DataError as error:
+        return str(error)
+    return None
+
+
 def item_texts(log: InteractionLog) -> list[str]:
     """The text of every item of a log, I lines; empty where nothing is known.
 

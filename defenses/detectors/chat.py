@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from ...datasets.errors import DataError, InputError
+from ...datasets.errors import InputError
 from ...datasets.log import InteractionLog
 from ...language.chat import EndpointChat, account_prompt, verdicts
 from ...language.endpoint import Endpoint
-from ...language.texts import item_texts
+from ...language.texts import item_texts, why_no_texts
 from ...recommenders.base import Recipe
 from ...recommenders.sequences import ordered
 from ..base import Detector, DetectorConfig, Float64
@@ -42,11 +42,7 @@ class LLMPrompt(Detector):
         """See Defense."""
         if not self.config.chat:
             return f"no chat model is named; set `chat` of {self.name} to endpoint:MODEL@https://HOST/v1"
-        try:
-            item_texts(log)
-        except DataError as error:
-            return str(error)
-        return None
+        return why_no_texts(log)
 
     def detect(self, log: InteractionLog, rng: np.random.Generator) -> Float64:
         """See Detector.

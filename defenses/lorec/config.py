@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ...language.encoder import CHOICES
-from ..base import DefenseConfig
+from ..base import DefenseConfig, Folds
 from ..texts import Arm
 
 EPOCHS = 300
@@ -42,20 +42,13 @@ class LoRecConfig(DefenseConfig):
         description="where weights count: in the loss; in the edges of a graph model's propagation; or in both. Edges "
         "are ours and for lightgcn and simgcl",
     )
-    cross_fit: int = Field(
-        0, ge=0, description="folds, each judged by a calibrator that has not learnt from it (ours); 0: all by one"
+    cross_fit: Folds = Field(
+        0, description="folds, each judged by a calibrator that has not learnt from it (ours); 0: all by one"
     )
     learning_rate: float = Field(0.01, gt=0, description="AdamW's")
     weight_decay: float = Field(5e-4, ge=0, description="AdamW's")
     passes: int = Field(2, ge=1, description="over accounts and fraudsters, after each epoch of the victim")
     batch: int = Field(128, ge=2, description="accounts a step at least; fraudsters come on top (ours)")
-
-    @field_validator("cross_fit")
-    @classmethod
-    def _folds(cls, value: int) -> int:
-        if value == 1:
-            raise ValueError("one fold would leave nothing to learn from; give 0, or 2 folds and more")
-        return value
 
     @property
     def reads_text(self) -> bool:

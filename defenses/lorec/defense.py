@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from ...audit.cell import Defended
-from ...datasets.errors import DataError
 from ...datasets.log import Float32, InteractionLog
 from ...datasets.seeding import derive, rng
-from ...language.texts import item_texts
+from ...language.texts import why_no_texts
 from ...recommenders.base import Recipe
 from ...recommenders.catalogue import model_class
 from ...recommenders.trainer import Compared, RankingTraining
@@ -156,12 +155,8 @@ class LoRec(RobustTraining):
             return why
         if self.config.weigh != "loss" and model_class(recipe.model).family != "graph":
             return f"{recipe.model} propagates along no edges that could be weighed; set weigh to loss"
-        try:
-            if self.config.reads_text and self.config.arm != "random-items":
-                item_texts(log)
-        except DataError as error:
-            return str(error)
-        return None
+        reads = self.config.reads_text and self.config.arm != "random-items"
+        return why_no_texts(log) if reads else None
 
     def harden(self, training: RankingTraining[Any], log: InteractionLog, seed: int, epochs: int | None) -> Calibrated:
         """See RobustTraining.

@@ -124,16 +124,6 @@ class _VAT(Adversarial):
 class _PamaCF(Adversarial):
     config: UserStrengthConfig
 
-    def __init__(
-        self,
-        training: RankingTraining[Any],
-        log: InteractionLog,
-        seed: int,
-        epochs: int | None,
-        config: UserStrengthConfig,
-    ) -> None:
-        super().__init__(training, log, seed, epochs, config)
-
     def strength(self, vectors: Compared, batch: Any) -> torch.Tensor | None:
         return by_length(vectors[0], self.config.scale)
 

@@ -12,12 +12,11 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from ...audit.cell import Defended
-from ...datasets.errors import DataError
 from ...datasets.log import Float32, Int64, InteractionLog
 from ...datasets.seeding import rng
 from ...language.cache import open_cached
 from ...language.encoder import CHOICES, unit
-from ...language.texts import item_texts
+from ...language.texts import item_texts, why_no_texts
 from ...recommenders.base import Recipe
 from ...recommenders.catalogue import fit
 from ...recommenders.sequences import padded
@@ -138,11 +137,7 @@ class ConsRec(Defense):
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
         """See Defense."""
-        try:
-            item_texts(log)
-        except DataError as error:
-            return str(error)
-        return None
+        return why_no_texts(log)
 
     def kept(self, log: InteractionLog, seed: int) -> NDArray[np.bool_]:
         """Which events are trained on, bool [E].

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 from scipy import sparse
 from sklearn.tree import DecisionTreeClassifier
 
 from ...datasets.log import Float32, InteractionLog
-from ..base import Detector, DetectorConfig, Float64
+from ..base import Detector, DetectorConfig, Float64, Folds
 from ..histories import Histories, simulated
 
 Bool = NDArray[np.bool_]
@@ -32,16 +32,9 @@ class SupervisedConfig(DetectorConfig):
     attacks: tuple[Literal["random", "bandwagon", "popular"], ...] = Field(
         ("random", "bandwagon"), min_length=1, description="how they are simulated, in equal parts"
     )
-    cross_fit: int = Field(
-        2, ge=0, description="folds of the accounts, each judged by a model that has not learnt from it; 0: all by one"
+    cross_fit: Folds = Field(
+        2, description="folds of the accounts, each judged by a model that has not learnt from it; 0: all by one"
     )
-
-    @field_validator("cross_fit")
-    @classmethod
-    def _folds(cls, value: int) -> int:
-        if value == 1:
-            raise ValueError("one fold would leave nothing to learn from; give 0, or 2 folds and more")
-        return value
 
 
 class Supervised(Detector):

@@ -10,10 +10,9 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from ...datasets.errors import DataError
 from ...datasets.log import Float32, InteractionLog
 from ...language.encoder import CHOICES
-from ...language.texts import item_texts
+from ...language.texts import why_no_texts
 from ...recommenders.base import Recipe
 from ...recommenders.network import Dropout
 from ...recommenders.trainer import one_thread
@@ -86,12 +85,7 @@ class LLM4Dec(Weighing):
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
         """See Defense."""
-        if self.config.arm != "random-items":
-            try:
-                item_texts(log)
-            except DataError as error:
-                return str(error)
-        return super().why_not(recipe, log)
+        return None if self.config.arm == "random-items" else why_no_texts(log)
 
     def published(self, suspicion: Float64) -> Float32:
         """0 from a chance of one half on, else 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,9 @@ from recaudit.language.chat import (
     verdicts,
     yes_share,
 )
-from recaudit.language.endpoint import ALLOW, KEY, Endpoint, EndpointRefusal
+from recaudit.language.endpoint import ALLOW, Endpoint, EndpointRefusal
 
-from .fake_server import Fake, Reply, serving
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
-    monkeypatch.setenv(ALLOW, "1")
-    monkeypatch.delenv(KEY, raising=False)
-    with serving() as server:
-        yield server
+from .fake_server import Fake, Reply
 
 
 def said(text: str | None, top: dict[str, float] | None = None) -> Reply:

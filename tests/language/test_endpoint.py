@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,10 @@ from recaudit.language.embeddings import EndpointEncoder
 from recaudit.language.endpoint import ALLOW, KEY, TRIES, Endpoint, EndpointRefusal
 from recaudit.language.opening import open_encoder
 
-from .fake_server import Fake, Reply, embeddings, packed, serving, vector
+from .fake_server import Fake, Reply, embeddings, packed, vector
 
 SECRET = "sk-Qz81kPlm-secret-7731"
 TEXTS = ["red lipstick", "drill", "a", "müde 漢字"]
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
-    monkeypatch.setenv(ALLOW, "1")
-    monkeypatch.delenv(KEY, raising=False)
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture
