@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ..datasets.log import Float32, Int32, Int64
 from ..language.cache import open_cached
+from ..language.encoder import CHOICES
 from ..language.texts import item_texts
 from .base import Attack, AttackConfig, Draft, Goal, Knowledge
 from .clone import choose_users, copied
@@ -22,7 +23,7 @@ _CELLS = 4_000_000  # items x items in memory at a time
 class EvasiveTextsConfig(AttackConfig):
     """Settings of the attack on defences that read texts."""
 
-    encoder: str = Field(default="static", description="what turns texts into vectors, as in the encoders' list")
+    encoder: str = Field(default="static", description=CHOICES)
     neighbours: int = Field(default=16, ge=1, description="nearest texts that may stand for an item of the template")
     tolerance: float = Field(
         default=0.25,

@@ -48,10 +48,6 @@ class Chat(Protocol):
         """State what is about to be sent; InputError if that was not allowed."""
         ...
 
-    def ask(self, prompts: Sequence[str]) -> list[str]:
-        """What is answered to each."""
-        ...
-
     def probabilities(self, prompts: Sequence[str]) -> NDArray[np.float64]:
         """Of yes to `YES_NO` after each prompt, float64 [n] in [0, 1]; NaN where the answer does not say."""
         ...
@@ -163,11 +159,6 @@ class EndpointChat:
     def announce(self, prompts: Sequence[str]) -> None:
         """See Chat."""
         self._endpoint.announce([f"{prompt}\n{NUMBER}" for prompt in prompts])
-
-    def ask(self, prompts: Sequence[str]) -> list[str]:
-        """See Chat; up to 256 tokens each."""
-        self._endpoint.announce(prompts)
-        return [_text(self._choice(prompt, max_tokens=256)) for prompt in prompts]
 
     def probabilities(self, prompts: Sequence[str]) -> NDArray[np.float64]:
         """See Chat."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -23,9 +22,9 @@ class EndpointEncoder(RemoteEncoder):
 
     batch = 64
 
-    def __init__(self, endpoint: Endpoint, encoding_format: Literal["float", "base64"] = "float") -> None:
-        """Nothing is sent yet; either format is understood, whichever was asked for."""
-        self._endpoint, self._format = endpoint, encoding_format
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Nothing is sent yet. Lists are asked for; base64 is understood too."""
+        self._endpoint = endpoint
         self.id = f"endpoint {endpoint.model}@{endpoint.base}"
         self.known_width: int | None = None
 
@@ -56,7 +55,7 @@ class EndpointEncoder(RemoteEncoder):
 
     def _request(self, texts: list[str]) -> Float32:
         """Vectors as the server gives them, in the order of the texts: float32 [n, D]."""
-        answer = self._endpoint.post("/embeddings", {"input": texts, "encoding_format": self._format})
+        answer = self._endpoint.post("/embeddings", {"input": texts, "encoding_format": "float"})
         url = f"{self._endpoint.base}/embeddings"
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):

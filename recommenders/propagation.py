@@ -56,7 +56,11 @@ def weighted_adjacency(
     ends = np.concatenate([user, item]), np.concatenate([item, user])
     degree = np.bincount(ends[0], np.concatenate([weight, weight]), minlength=nodes)
     value = (weight / np.sqrt(degree[user] * degree[item])).astype(np.float32)
-    matrix = sparse.csr_matrix((np.concatenate([value, value]), ends), shape=(nodes, nodes))
+    return on_device(sparse.csr_matrix((np.concatenate([value, value]), ends), shape=(nodes, nodes)), device)
+
+
+def on_device(matrix: sparse.csr_matrix, device: torch.device | str = "cpu") -> torch.Tensor:
+    """A scipy CSR matrix as a torch one, float32, with indices as small as they may be."""
     index = np.int32 if matrix.nnz < np.iinfo(np.int32).max else np.int64
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse ")
@@ -64,7 +68,7 @@ def weighted_adjacency(
             torch.from_numpy(matrix.indptr.astype(index)),
             torch.from_numpy(matrix.indices.astype(index)),
             torch.from_numpy(matrix.data),
-            size=(nodes, nodes),
+            size=matrix.shape,
             device=device,
             check_invariants=False,
         )

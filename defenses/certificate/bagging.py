@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,7 +109,6 @@ def votes(
     order: Int64,
     ensemble: Ensemble,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Int32:
     """How many base models vote for each item, int32 [A, I].
 
@@ -120,7 +119,6 @@ def votes(
         order: see tie_order.
         ensemble: how it is made.
         seed: of all draws.
-        progress: called with models done and models to do, of all blocks together.
 
     Raises:
         ValueError: the sample is larger than the pool.
@@ -130,8 +128,7 @@ def votes(
         raise ValueError(f"bags of {ensemble.sample} accounts cannot be drawn from {n_users}")
     pool, profiles = pool[:, order], profiles[:, order]
     counts = np.zeros((len(users), n_items), np.int32)
-    parts = blocks(len(users), n_items)
-    for part, rows in enumerate(parts):
+    for rows in blocks(len(users), n_items):
         own, named, found = profiles[rows].T.toarray().astype(np.float64), users[rows], counts[rows]
         for model in range(ensemble.models):
             bag = drawn(n_users, ensemble.sample, seed, model)
@@ -141,8 +138,6 @@ def votes(
                 lists = listed(pool[bag], mine, ensemble.per_model, ensemble.base)
                 at, place = np.nonzero(lists >= 0)
                 found[served[at], lists[at, place]] += 1  # no cell twice: the items of a list differ
-            if progress is not None:
-                progress(part * ensemble.models + model + 1, len(parts) * ensemble.models)
     back = np.empty_like(counts)
     back[:, order] = counts
     return back

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +16,7 @@ from ...datasets.seeding import rng as seeded
 from ...recommenders.base import Recipe
 from ...recommenders.losses import info_nce
 from ...recommenders.pairwise import PairBatch, PairTraining
-from ...recommenders.propagation import propagate
+from ...recommenders.propagation import on_device, propagate
 from ...recommenders.sampling import Positives
 from ...recommenders.trainer import Compared, RankingTraining
 from ..base import DefenseConfig
@@ -74,16 +73,7 @@ class Weighed:
         degree[degree == 0] = 1
         value = (weight / np.sqrt(degree[user] * degree[item])).astype(np.float32)
         matrix = sparse.csr_matrix((np.tile(value, 2), ends), shape=(nodes, nodes))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            self.graph = torch.sparse_csr_tensor(
-                torch.from_numpy(matrix.indptr),
-                torch.from_numpy(matrix.indices),
-                torch.from_numpy(matrix.data),
-                size=(nodes, nodes),
-                device=device,
-                check_invariants=False,
-            )
+        self.graph = on_device(matrix, device)
         self.scale = torch.from_numpy(np.sqrt(degree).astype(np.float32)[:, None]).to(device)
 
     def propagate(self, base: torch.Tensor, layers: int) -> torch.Tensor:

@@ -113,15 +113,16 @@ def test_answers_that_are_none(fake: Fake) -> None:
     for body in ([], {"choices": []}, {"choices": ["x"]}):
         fake.queue.append(Reply(body=body))
         with pytest.raises(DataError, match="no list `choices`"):
-            chat(fake).ask(["a"])
-    fake.queue += [Reply(body={"choices": [{"message": None}]}), said("fine")]
-    assert chat(fake).ask(["a", "b"]) == ["", "fine"]
+            chat(fake).probabilities(["a"])
+    fake.queue += [Reply(body={"choices": [{"message": None}]}), said("fine"), said("0.5")]
+    found = chat(fake, form="number").probabilities(["a", "b", "c"])
+    assert found == pytest.approx([np.nan, np.nan, 0.5], nan_ok=True)
 
 
 def test_nothing_is_asked_without_permission(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ALLOW)
     opened = chat(fake)
-    for call in (opened.ask, opened.probabilities, lambda prompts: verdicts(opened, prompts, tmp_path)):
+    for call in (opened.probabilities, lambda prompts: verdicts(opened, prompts, tmp_path)):
         with pytest.raises(InputError, match=r"2 texts .* would be sent"):
             call(["a", "b"])
     assert not fake.asked
@@ -148,11 +149,8 @@ class Believer:
     def announce(self, prompts: Sequence[str]) -> None:
         pass
 
-    def ask(self, prompts: Sequence[str]) -> list[str]:
-        return [str(prompt.count(OPEN) - 1) for prompt in prompts]
-
     def probabilities(self, prompts: Sequence[str]) -> NDArray[np.float64]:
-        return np.array([float(text) / 10 for text in self.ask(prompts)])
+        return np.array([(prompt.count(OPEN) - 1) / 10 for prompt in prompts])
 
 
 def test_any_chat_gives_verdicts(tmp_path: Path) -> None:
