@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..datasets.log import Int64, InteractionLog
+from .propagation import on_device
 from .sampling import Positives
 
 Float64 = NDArray[np.float64]
@@ -210,7 +210,7 @@ class Mixture:
     def __init__(self, matrix: sparse.csr_matrix, device: torch.device) -> None:
         """Put X, CSR [n, F], on the device in both orders."""
         self.size = int(matrix.shape[1])
-        self.forward, self.backward = _tensor(matrix, device), _tensor(matrix.T.tocsr(), device)
+        self.forward, self.backward = on_device(matrix, device), on_device(matrix.T.tocsr(), device)
 
     def __call__(self, weight: torch.Tensor) -> torch.Tensor:
         """X W, float32 [n, d], of W [F, d], F > 0; differentiable in W."""
@@ -228,19 +228,6 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, None, torch.Tensor]:
         (transposed,) = ctx.saved_tensors
         return None, None, transposed @ gradients[0].contiguous()
-
-
-def _tensor(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr.astype(np.int64)),
-            torch.from_numpy(matrix.indices.astype(np.int64)),
-            torch.from_numpy(matrix.data.astype(np.float32)),
-            size=matrix.shape,
-            device=device,
-            check_invariants=False,
-        )
 
 
 def _named(frame: pd.DataFrame) -> dict[str, pd.Series]:

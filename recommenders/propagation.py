@@ -59,15 +59,17 @@ def weighted_adjacency(
     return on_device(sparse.csr_matrix((np.concatenate([value, value]), ends), shape=(nodes, nodes)), device)
 
 
-def on_device(matrix: sparse.csr_matrix, device: torch.device | str = "cpu") -> torch.Tensor:
-    """A scipy CSR matrix as a torch one, float32, with indices as small as they may be."""
+def on_device(
+    matrix: sparse.csr_matrix, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """A scipy CSR matrix as a torch one, with indices as small as they may be."""
     index = np.int32 if matrix.nnz < np.iinfo(np.int32).max else np.int64
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse ")
         return torch.sparse_csr_tensor(
             torch.from_numpy(matrix.indptr.astype(index)),
             torch.from_numpy(matrix.indices.astype(index)),
-            torch.from_numpy(matrix.data),
+            torch.from_numpy(matrix.data).to(dtype),
             size=matrix.shape,
             device=device,
             check_invariants=False,

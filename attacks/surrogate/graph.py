@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,8 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
-from ...datasets.log import Int64, InteractionLog
+from ...datasets.log import InteractionLog
+from ...recommenders.propagation import on_device
 from ..base import AttackConfig
 from .adam import AdamTrained
 from .base import Accounts, Factors
@@ -66,7 +66,7 @@ class GraphSurrogate(AdamTrained):
         self.config, self.dtype = config, dtype
         self.by_first, self.by_batch = rng.spawn(2)
         self.n_users, self.n_items = matrix.shape
-        self.edges = _sparse(matrix, dtype), _sparse(sparse.csr_matrix(matrix.T), dtype)
+        self.edges = tuple(on_device(side, dtype=dtype) for side in (matrix, sparse.csr_matrix(matrix.T)))
         self.degrees = [
             torch.from_numpy(np.bincount(ends, minlength=size)).to(dtype)
             for ends, size in ((pairs.row, self.n_users), (pairs.col, self.n_items))
@@ -148,17 +148,3 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         matrix, transposed = ctx.edges
         return None, None, _product(transposed, matrix, gradient)
-
-
-def _sparse(matrix: sparse.csr_matrix, dtype: torch.dtype) -> torch.Tensor:
-    index = np.int32 if matrix.nnz < np.iinfo(np.int32).max else np.int64
-    parts: list[Int64] = [matrix.indptr.astype(index), matrix.indices.astype(index)]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse")
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(parts[0]),
-            torch.from_numpy(parts[1]),
-            torch.from_numpy(matrix.data).to(dtype),
-            size=matrix.shape,
-            check_invariants=False,
-        )
