@@ -72,8 +72,9 @@ def fit(recipe: Recipe, log: InteractionLog, seed: int, **options: Any) -> Model
         recipe: what to build.
         log: training events.
         seed: seeds every random choice.
-        options: the keyword arguments of `Model.fit`: valid, weights, epochs, report, device; and `harden`
-            of the models that are trained row by row, by which a defence puts another training in place of theirs.
+        options: the keyword arguments of `Model.fit`: valid, weights, epochs, report, device; and of the models that
+            are trained row by row `harden`, by which a defence puts another training in place of theirs, and `start`,
+            the state at which training begins.
 
     Raises:
         InputError: see `build`; or the model cannot be fitted on this log.

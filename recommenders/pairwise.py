@@ -135,6 +135,13 @@ class PairTraining:
         self.base = torch.nn.Parameter(self._put(table))
         self.keep = keep
 
+    def resume(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take the base tables of a model's `state`."""
+        name = "_base" if "user_base" in state else ""
+        table = torch.cat([state["user" + name], state["item" + name]])
+        with torch.no_grad():
+            self.base[self._put(self.places)] = table.to(self.device)
+
     def parameters(self) -> list[torch.nn.Parameter]:
         """The base table, float32 [U + I, d]."""
         return [self.base]
@@ -258,14 +265,21 @@ class PairwiseModel:
         report: Report | None = None,
         device: str = "cpu",
         harden: Harden | None = None,
+        start: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
-        """See `Model.fit`; raises DataError if no pair is left to train on."""
+        """See `Model.fit`; training begins at the tables of `start`, a state, if given.
+
+        Raises:
+            DataError: no pair is left to train on.
+        """
         config = self.config
         place = open_device(device)
         pairs = Positives.of(log, weights)
         self.n_users, self.n_items = log.n_users, log.n_items
         schedule = Schedule(config.learning_rate, config.max_epochs, config.patience, config.every, config.decay)
         training = self.training(log, pairs, seed, place)
+        if start is not None:
+            training.resume(start)
         self.epochs = train(
             training if harden is None else harden(training),
             schedule,

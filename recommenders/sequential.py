@@ -211,8 +211,11 @@ class SequentialModel:
         report: Report | None = None,
         device: str = "cpu",
         harden: Harden | None = None,
+        start: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         """See `Model.fit`; a user's weight is that of all positions of its sequence. Same bytes on a CPU only.
+
+        Training begins at the tensors of `start`, a state, if given.
 
         Raises:
             DataError: no user has two events, the weights are no weights, or items have no texts to read.
@@ -221,7 +224,10 @@ class SequentialModel:
         place = open_device(device)
         windows = Windows.of(log, config.max_length, weights)
         self.n_users, self.n_items = log.n_users, log.n_items
-        self._network = self._started(seed, self._vectors(log)).to(place)
+        network = self._started(seed, self._vectors(log))
+        if start is not None:
+            network.load_state_dict(start)
+        self._network = network.to(place)
         schedule = Schedule(config.learning_rate, config.max_epochs, config.patience, config.every, config.decay)
         training = SequenceTraining(config, windows, self._network, place)
         self.epochs = train(

@@ -1,0 +1,1 @@
+"""Unlearning: methods that forget, and the verification of anyone's forgetting."""

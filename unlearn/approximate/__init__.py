@@ -1,0 +1,1 @@
+"""Unlearning that corrects a trained model."""

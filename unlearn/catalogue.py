@@ -1,0 +1,45 @@
+"""The unlearners there are: one line each; outsiders add theirs by the entry-point group `recaudit.unlearners`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..datasets.plugins import Catalogue
+from .base import Unlearner
+
+UNLEARNERS = (
+    "retrain: exact.retrain:Retrain",
+    "downdate: exact.downdate:Downdate",
+    "do-nothing: controls:DoNothing",
+    "rows-only: controls:RowsOnly",
+)
+"""Name, module below this folder, class. Nothing is imported until an unlearner is asked for."""
+
+
+def _fault(found: Any) -> str | None:
+    own = isinstance(found, type) and issubclass(found, Unlearner)
+    return None if own else "must be a subclass of recaudit.unlearn.base.Unlearner"
+
+
+CATALOGUE: Catalogue[Unlearner] = Catalogue("unlearner", "recaudit.unlearners", UNLEARNERS, __package__, _fault)
+
+
+def names() -> tuple[str, ...]:
+    """All unlearners' names: the built-in ones in the order of `UNLEARNERS`, then outsiders'."""
+    return CATALOGUE.names()
+
+
+def unlearner_class(name: str) -> type[Unlearner]:
+    """The class of an unlearner; InputError as for `Catalogue.find`."""
+    return CATALOGUE.find(name)
+
+
+def build(name: str, settings: Mapping[str, Any] | None = None) -> Unlearner:
+    """An unlearner with its settings.
+
+    Raises:
+        InputError: unknown unlearner, unknown field, or a value outside its range.
+    """
+    kind = unlearner_class(name)
+    return kind(CATALOGUE.settings(name, kind.config_type, settings or {}))

@@ -1,0 +1,1 @@
+"""Unlearning that ends where a training without the forget set ends."""

@@ -1,0 +1,98 @@
+"""What is to be forgotten: events of a training log."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.errors import InputError
+from ..datasets.log import Int64, InteractionLog
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A forget set; what is left of the log is the retain set.
+
+    Attributes:
+        label: for people.
+        rows: int64 [F], the events of the log to forget, ascending and distinct.
+        users: int64, users who are to be forgotten whole, ascending.
+        items: int64, items that are to be forgotten whole, ascending.
+    """
+
+    label: str
+    rows: Int64
+    users: Int64
+    items: Int64
+
+    @classmethod
+    def of(
+        cls,
+        log: InteractionLog,
+        label: str,
+        *,
+        rows: Int64 | None = None,
+        users: Int64 | None = None,
+        items: Int64 | None = None,
+    ) -> Request:
+        """A request to forget these events, and all events of these users and items.
+
+        Repeats of a pair are forgotten together: to forget that u has met i is to forget every time.
+
+        Args:
+            log: what the model was trained on.
+            label: for people.
+            rows: indices of events.
+            users: indices of users; they need not have events.
+            items: indices of items.
+
+        Raises:
+            InputError: nothing would be forgotten, or nothing left to train on.
+        """
+        users = np.unique(np.empty(0, np.int64) if users is None else users).astype(np.int64)
+        items = np.unique(np.empty(0, np.int64) if items is None else items).astype(np.int64)
+        chosen = np.isin(log.user, users) | np.isin(log.item, items)
+        if rows is not None and len(rows):
+            pair = log.user.astype(np.int64) * log.n_items + log.item
+            chosen |= np.isin(pair, pair[rows])
+        if not chosen.any():
+            raise InputError(f"request {label!r}: the training log holds nothing of it; there is nothing to forget")
+        if chosen.all():
+            raise InputError(f"request {label!r}: it names every event, and no model can be trained on nothing")
+        return cls(label, np.flatnonzero(chosen), users, items)
+
+    def __len__(self) -> int:
+        """F, the number of events."""
+        return len(self.rows)
+
+    def retained(self, log: InteractionLog) -> InteractionLog:
+        """The retain set: the log less the forget set, same users and items."""
+        return log.without(self.mask(log))
+
+    def forgotten(self, log: InteractionLog) -> InteractionLog:
+        """The forget set, as a log with the same users and items."""
+        return log.take(self.rows)
+
+    def mask(self, log: InteractionLog) -> NDArray[np.bool_]:
+        """Which events are to be forgotten, bool [E]."""
+        found = np.zeros(len(log), np.bool_)
+        found[self.rows] = True
+        return found
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the rows."""
+        return hashlib.sha256(self.rows.tobytes()).hexdigest()
+
+
+def pooled(log: InteractionLog, requests: list[Request], label: str = "") -> Request:
+    """Several requests as one; a verification of one alone may have no power."""
+    name = label or " + ".join(request.label for request in requests)
+    rows, users, items = (
+        np.concatenate([getattr(request, part) for request in requests]) for part in ("rows", "users", "items")
+    )
+    return Request.of(log, name, rows=rows, users=users, items=items)

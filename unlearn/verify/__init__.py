@@ -1,0 +1,1 @@
+"""Was it forgotten? Statistics, their power, a verdict."""
