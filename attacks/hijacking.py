@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Pollution:
     relists: bool
     knowledge: float
     surrogate: SequenceConfig
+    keeps_arrays: ClassVar[bool] = False
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the answer beside target and seed, as JSON."""

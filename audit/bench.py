@@ -52,11 +52,25 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     started = time.perf_counter()
     if cell.inquiry is not None:
         answer = cell.inquiry.answer(target, cell.seed)
-        result = _result(cell, target, protocol, answer.values, started)
-        return Computed(result.model_copy(update={"texts": dict(answer.texts)}), {})
-    split = target.split
+        values, arrays = dict(answer.values), dict(answer.arrays)
+        if answer.served is not None:
+            seen, lists = measured(*answer.served, cell, target, protocol)
+            values, arrays = values | seen, arrays | lists
+        result = _result(cell, target, protocol, values, started)
+        return Computed(result.model_copy(update={"texts": dict(answer.texts), "costs": dict(answer.costs)}), arrays)
     model, injected = fitted(cell, target)
-    history = split.history
+    values, arrays = measured(model, target.split.history, cell, target, protocol)
+    values |= standing(model, target.split.history, cell.watch) | dict(injected.observed) | dict(injected.defended)
+    result = _result(cell, target, protocol, values, started)
+    seconds = {"craft_seconds": injected.seconds, "defense_seconds": injected.defense_seconds}
+    return Computed(result.model_copy(update=seconds), arrays if cell.keeps_arrays else {})
+
+
+def measured(
+    model: Recommender, history: InteractionLog, cell: Cell, target: Target, protocol: Protocol
+) -> tuple[dict[str, float | None], dict[str, NDArray[Any]]]:
+    """What is measured of every model: utility, side measures, watched items; and arrays (`Results.arrays`)."""
+    split = target.split
     # injected accounts stand behind the genuine users in the fitted model and are never ranked
     ranking = rank(
         model, None, history, protocol.cutoffs[-1], watch=np.array(cell.watch, np.int32), n_users=history.n_users
@@ -66,15 +80,7 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     for measure in protocol.measures:
         values.update(measure.values(ranking.slate, split.train.n_items))
     values.update(_watched_values(ranking, split.train, cell.watch, protocol.cutoffs))
-    values.update(standing(model, history, cell.watch))
-    values.update(injected.observed)
-    values.update(injected.defended)
-    arrays: dict[str, NDArray[Any]] = {}
-    if cell.keeps_lists:
-        arrays = {"items": ranking.slate.items, "users": utility.users, **utility.values}
-    result = _result(cell, target, protocol, values, started)
-    seconds = {"craft_seconds": injected.seconds, "defense_seconds": injected.defense_seconds}
-    return Computed(result.model_copy(update=seconds), arrays)
+    return values, {"items": ranking.slate.items, "users": utility.users, **utility.values}
 
 
 def _result(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,14 +76,28 @@ class Defense(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """What an inquiry found: named values, None where undefined, and texts worth showing."""
+    """What an inquiry found.
+
+    Attributes:
+        values: named values, None where undefined.
+        texts: texts worth showing.
+        arrays: kept beside the values if the inquiry says so.
+        costs: CPU seconds by name.
+        served: a model and what it may read of the users' past, to be measured as every model is; or None.
+    """
 
     values: Mapping[str, float | None]
     texts: Mapping[str, str] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    served: tuple[Recommender, InteractionLog] | None = None
 
 
 class Inquiry(Protocol):
-    """What is asked of the checkpoint as it is, without a refit. Implementations are picklable."""
+    """What is asked of the checkpoint as it is, or of what becomes of it. Implementations are picklable."""
+
+    keeps_arrays: ClassVar[bool]
+    """Whether its answers have arrays, or a model."""
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the answer beside target and seed, as JSON; part of the cell's key."""
@@ -119,9 +133,9 @@ class Cell:
     defense: Defense | None = None
 
     @property
-    def keeps_lists(self) -> bool:
+    def keeps_arrays(self) -> bool:
         """Whether arrays are kept beside the values: refits are many and judged by their units."""
-        return self.kind in ("model", "reference")
+        return self.kind in ("model", "reference") or (self.inquiry is not None and self.inquiry.keeps_arrays)
 
     @cached_property
     def params(self) -> dict[str, Any]:

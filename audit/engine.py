@@ -60,7 +60,7 @@ def make_plan(target: Target, probes: Iterable[Probe], protocol: Protocol, store
         running.append(probe)
         for cell in wanted:
             cells.setdefault(cell.key(target, protocol.describe()), cell)
-    done = frozenset(key for key, cell in cells.items() if store.read(key, cell.keeps_lists))
+    done = frozenset(key for key, cell in cells.items() if store.read(key, cell.keeps_arrays))
     return Plan(cells, skipped, running, done)
 
 
@@ -132,7 +132,7 @@ def run_plan(
     results = CellResults(target, protocol, store)
     failed = {failure.cell for failure in failures}
     for key, cell in plan.cells.items():
-        result = None if key in failed else store.read(key, cell.keeps_lists)
+        result = None if key in failed else store.read(key, cell.keeps_arrays)
         if result is not None:
             results.by_key[key] = result
         elif key not in failed:

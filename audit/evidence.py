@@ -45,6 +45,9 @@ class CellResult(Record):
     defense_seconds: float | None = Field(
         default=None, description="CPU seconds of training with a defence; not part of the evidence digest"
     )
+    costs: dict[str, float] = Field(
+        default_factory=dict, description="CPU seconds by name, of an inquiry; not part of the evidence digest"
+    )
     exact: bool = Field(default=True, description="false if a shortcut stood in for retraining from scratch")
 
 

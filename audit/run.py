@@ -122,8 +122,9 @@ def audit(
 
 def digest(cells: Sequence[CellResult], evidence: Sequence[Evidence]) -> str:
     """SHA-256 over everything that was measured, times excepted: equal for equal results."""
+    timed = {"seconds", "craft_seconds", "defense_seconds", "costs"}
     content = [
-        [cell.model_dump(mode="json", exclude={"seconds", "craft_seconds"}) for cell in cells],
+        [cell.model_dump(mode="json", exclude=timed) for cell in cells],
         [found.model_dump(mode="json") for found in evidence],
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -12,7 +12,7 @@ from . import options as opt
 if TYPE_CHECKING:
     from ..fairness.measure import Measure
 
-KINDS = ("attacks", "rewritings", "defenses", "detectors", "models", "measures", "checks")
+KINDS = ("attacks", "rewritings", "defenses", "detectors", "unlearners", "models", "measures", "checks")
 
 
 def catalogue() -> dict[str, dict[str, Any]]:
@@ -26,6 +26,8 @@ def catalogue() -> dict[str, dict[str, Any]]:
     from ..fairness.catalogue import ALL
     from ..recommenders.catalogue import model_class
     from ..recommenders.catalogue import names as model_names
+    from ..unlearn.catalogue import names as unlearner_names
+    from ..unlearn.catalogue import unlearner_class
     from .checks import check_classes
 
     defenses = {name: defense_class(name) for name in defense_names()}
@@ -34,6 +36,7 @@ def catalogue() -> dict[str, dict[str, Any]]:
         "rewritings": dict(REWRITINGS),
         "defenses": {name: entry for name, entry in defenses.items() if not issubclass(entry, Detector)},
         "detectors": {name: entry for name, entry in defenses.items() if issubclass(entry, Detector)},
+        "unlearners": {name: unlearner_class(name) for name in unlearner_names()},
         "models": {name: model_class(name) for name in model_names()},
         "measures": {measure.slug: measure for measure in ALL},
         "checks": dict(check_classes()),

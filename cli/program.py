@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..datasets.errors import RecauditError, UnfinishedError
-from . import attack, demo, detect, evaluate, listing, measure, policy, records, run, train
+from . import attack, demo, detect, evaluate, listing, measure, policy, records, run, train, unlearn
 
 INTERRUPTED = 130
 
@@ -60,6 +60,7 @@ app.command("recommend")(evaluate.recommend)
 app.command("attack")(attack.attack)
 app.command("detect")(detect.detect)
 app.command("measure")(measure.measure)
+app.add_typer(unlearn.app, name="unlearn")
 app.command("compare")(records.compare)
 app.command("list")(listing.list_)
 app.command("explain")(listing.explain)

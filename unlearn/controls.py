@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ..datasets.log import Float32, Int32, InteractionLog
+from ..datasets.log import Int32, InteractionLog
 from ..recommenders.base import Recipe
 from ..recommenders.catalogue import build
 from .base import Served, Unlearner
+from .fold_in import mapped, means
 from .request import Request
 
 
@@ -65,26 +66,10 @@ def _sides(names: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def _renewed(
-    users: torch.Tensor,
-    items: torch.Tensor,
-    before: sparse.csr_matrix,
-    after: sparse.csr_matrix,
-    touched: Int32,
+    users: torch.Tensor, items: torch.Tensor, before: sparse.csr_matrix, after: sparse.csr_matrix, touched: Int32
 ) -> torch.Tensor:
     """The user vectors, float32 [U, d], with those of the touched rows predicted from what is left to them."""
-    vectors = items.numpy()
-    others = np.setdiff1d(np.flatnonzero(np.diff(before.indptr)), touched)
-    past = _means(before, vectors)[others].astype(np.float64)
-    gram = past.T @ past
-    gram[np.diag_indices_from(gram)] += 1e-3 * np.trace(gram) / len(gram)
-    weights = np.linalg.solve(gram, past.T @ users.numpy()[others])
+    weights = mapped(users.numpy(), items.numpy(), before, touched)
     found = users.clone()
-    found[torch.from_numpy(touched.astype(np.int64))] = torch.from_numpy(
-        (_means(after, vectors)[touched] @ weights).astype(np.float32)
-    )
-    return found
-
-
-def _means(history: sparse.csr_matrix, vectors: Float32) -> Float32:
-    found: Float32 = (history @ vectors / np.diff(history.indptr).clip(1)[:, None]).astype(np.float32)
+    found[torch.from_numpy(touched.astype(np.int64))] = torch.from_numpy(means(after[touched], items.numpy()) @ weights)
     return found

@@ -83,6 +83,18 @@ class Request:
         found[self.rows] = True
         return found
 
+    def of_what_is_left(self, log: InteractionLog, left: InteractionLog) -> Request | None:
+        """The same request to a log from which others have been taken; None if nothing of it is left there.
+
+        Args:
+            log: what the rows count in.
+            left: a part of it.
+        """
+        pair = left.user.astype(np.int64) * left.n_items + left.item
+        gone = log.user[self.rows].astype(np.int64) * log.n_items + log.item[self.rows]
+        rows = np.flatnonzero(np.isin(pair, gone))
+        return Request(self.label, rows, self.users, self.items) if len(rows) else None
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the rows."""

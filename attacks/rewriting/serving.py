@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ class Rewritten:
     watchers: int
     cutoff: int
     limits: Limits
+    keeps_arrays: ClassVar[bool] = False
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the answer beside target and seed, as JSON."""

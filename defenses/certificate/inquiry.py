@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ class Certificate:
     fakes: tuple[int, ...]
     items: tuple[int, ...]
     utility_users: int
+    keeps_arrays: ClassVar[bool] = False
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the answer beside target and seed, as JSON."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.synthetic import generate
 from recaudit.recommenders.base import Model, Recipe

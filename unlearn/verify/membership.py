@@ -52,16 +52,42 @@ def percentiles(model: Recommender, user: Int64, item: Int64, history: Interacti
     return found
 
 
-def separation(forgotten: Float64, controls: Float64) -> float:
+def separation(forgotten: Float64, controls: Float64, weights: Float64 | None = None) -> float:
     """AUC of forgotten pairs against pairs that were never in the training data, 0..1; .5 is no difference.
 
-    Ties count half. Both must not be empty.
+    Ties count half. Neither may be empty.
+
+    Args:
+        forgotten: float64 [F].
+        controls: float64 [C].
+        weights: float64 [C], what each control counts, above 0; None for all ones.
 
     Reference: Mann and Whitney 1947.
     """
-    both = np.concatenate([forgotten, controls])
-    values, place = np.unique(both, return_inverse=True)
-    count = np.bincount(place, minlength=len(values))
-    rank = np.cumsum(count) - (count - 1) / 2
-    above = rank[place[: len(forgotten)]].sum() - len(forgotten) * (len(forgotten) + 1) / 2
-    return float(above / (len(forgotten) * len(controls)))
+    weights = np.ones(len(controls)) if weights is None else weights
+    order = np.argsort(controls, kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(weights[order])])
+    lower = below[np.searchsorted(controls[order], forgotten, side="left")]
+    not_higher = below[np.searchsorted(controls[order], forgotten, side="right")]
+    return float((lower + not_higher).mean() / (2 * below[-1]))
+
+
+def found_at(forgotten: Float64, controls: Float64, weights: Float64 | None = None, rate: float = 0.01) -> float:
+    """Share of the forgotten pairs above all but a share `rate` of the controls: TPR at that FPR, 0..1."""
+    weights = np.ones(len(controls)) if weights is None else weights
+    order = np.argsort(-controls, kind="stable")
+    above = np.cumsum(weights[order]) / weights.sum()
+    place = int(np.searchsorted(above, rate, side="right"))
+    level = controls[order][min(place, len(order) - 1)]
+    return float((forgotten > level).mean())
+
+
+def distance(forgotten: Float64, controls: Float64, weights: Float64 | None = None) -> float:
+    """Largest gap between the two distribution functions, 0..1 (Kolmogorov-Smirnov)."""
+    weights = np.ones(len(controls)) if weights is None else weights
+    places = np.unique(np.concatenate([forgotten, controls]))
+    order = np.argsort(controls, kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(weights[order])]) / weights.sum()
+    of_controls = below[np.searchsorted(controls[order], places, side="right")]
+    of_forgotten = np.searchsorted(np.sort(forgotten), places, side="right") / len(forgotten)
+    return float(np.abs(of_controls - of_forgotten).max())

@@ -1,0 +1,212 @@
+"""`recaudit unlearn`: make a checkpoint forget, or find out whether one has forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as opt
+
+if TYPE_CHECKING:
+    from ..recommenders.base import Model
+    from ..recommenders.target import Target
+    from ..unlearn.request import Request
+    from ..unlearn.verify.verdict import Verdict
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""Deletion requests: forget, and verify that it was forgotten.
+
+    A request is a CSV or JSON-lines file with a line for each user, item, or pair: columns `user`, `item` (both: that
+    pair), or `attribute`, `value`; a column `request` holds several requests apart.""",
+)
+
+RequestFile = Annotated[Path, typer.Option("--request", help="What is to be forgotten, .csv or .jsonl.")]
+EXIT = {"honoured": 0, "not honoured": 1, "inconclusive": 4}
+
+
+@app.command("run")
+def run(
+    model: opt.Checkpoint,
+    method: Annotated[str, typer.Option(help="An unlearner, see `recaudit list unlearners`.")],
+    request: RequestFile,
+    out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")],
+    data: opt.Data = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting of the unlearner, name=value (repeatable).")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a checkpoint that is there.")] = False,
+    seed: opt.Seed = 0,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Make a checkpoint forget; the new one holds no event of the forget set, in its data neither.
+
+    Several requests of one file are served one after the other. That a method has run does not show that it has worked:
+    `recaudit unlearn verify` does.
+
+    Example: `recaudit unlearn run --model ckpt --method retrain --request gone.csv --out ckpt-after`
+    """
+    from dataclasses import replace
+
+    from ..datasets.errors import InputError
+    from ..recommenders.checkpoint import save_checkpoint
+    from ..recommenders.evaluate import evaluate
+    from ..unlearn.base import Served
+    from ..unlearn.catalogue import build
+    from ..unlearn.reading import read_requests
+    from .train import parse_settings
+
+    target: Target = opt.open_target(model, data)
+    unlearner = build(method, parse_settings(settings or []))
+    split = target.split
+    why = unlearner.why_not(target.recipe, split.train)
+    if why is not None:
+        raise InputError(f"{method} cannot be used on {model}: {why}")
+    requests = read_requests(request, split.train)
+    left = Served(target.recipe, split.train, target.model, held_out=split.valid if len(split.valid) else None)
+    left = unlearner.prepare(left, seed)
+    if not hasattr(left.model, "state"):
+        raise InputError(
+            f"{method} serves a model of several parts, which is no checkpoint; `recaudit run --only unlearning` "
+            "measures it, and it must be trained that way from the start"
+        )
+    for own in requests:
+        now = own.of_what_is_left(split.train, left.log)
+        if now is not None:
+            left = unlearner.forget(left, now, seed)
+        if not quiet:
+            typer.echo(f"{own.label}: {0 if now is None else len(now):,} events forgotten by {method}", err=True)
+    after = replace(split, train=left.log)
+    found = left.trained
+    metrics = evaluate(found, after.test, after.history, cutoffs=(10, 20))
+    save_checkpoint(out, found, target.recipe, after, target.seed, metrics, overwrite=overwrite)
+    typer.echo(f"{out}: ndcg@20 {metrics['ndcg@20']:.4f} (before {target.stored_metrics.get('ndcg@20', 0):.4f})")
+
+
+@app.command("verify")
+def verify(
+    before: Annotated[Path, typer.Option(help="Checkpoint before, with its data.")],
+    after: Annotated[Path, typer.Option(help="Checkpoint that is said to have forgotten.")],
+    request: RequestFile,
+    retrained: Annotated[
+        list[Path] | None,
+        typer.Option(help="Retrained checkpoint to compare with (repeatable, 2 or more); we retrain if none is given."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the references, so that a killed run goes on.")] = Path(
+        "recaudit-unlearning"
+    ),
+    data: opt.Data = None,
+    retrains: Annotated[int, typer.Option(min=2, help="Trainings without the forget set.")] = 8,
+    refits: Annotated[int, typer.Option(min=2, help="Trainings with it: what nothing-done looks like.")] = 4,
+    margin: Annotated[float, typer.Option(min=0.01, help="How much of the trace may be left, as |rho|.")] = 0.3,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of intervals and tests.")] = 0.95,
+    seed: opt.Seed = 0,
+    jobs: opt.Jobs = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Was a deletion request honoured? Exit code 0 honoured, 1 not honoured, 4 inconclusive.
+
+    Retrains without the forget set are what an honest forgetting looks like, trainings with it what nothing-done looks
+    like; rho places the checkpoint between them (0 and 1, negative: over-forgotten). All requests of the file are
+    judged together: a small request alone often has no power.
+
+    Example: `recaudit unlearn verify --before ckpt --after ckpt-after --request gone.csv`
+    """
+    import json
+
+    import numpy as np
+
+    from ..audit.files import write_whole
+    from ..audit.store import Store
+    from ..unlearn.reading import read_requests
+    from ..unlearn.request import pooled
+    from ..unlearn.verify.changes import changes, traces
+    from ..unlearn.verify.run import as_json as record
+    from ..unlearn.verify.run import verify as judged
+    from .progress import progress
+
+    target: Target = opt.open_target(before, data)
+    asked = pooled(target.split.train, read_requests(request, target.split.train), request.name)
+    model, carried = _second(after, target)
+    given = [_second(path, target)[0] for path in retrained or []]
+    with progress("references", quiet) as step:
+        found = judged(
+            target, model, asked, Store(out / "cells"), retrains=retrains, refits=refits, given=given, seed=seed,
+            margin=margin, confidence=confidence, jobs=jobs, progress=step,
+        )  # fmt: skip
+    touched = asked.forgotten(target.split.train)
+    sides = (np.unique(side).astype(np.int64) for side in (touched.user, touched.item))
+    listed = changes(target.model.state(), model.state(), *sides)
+    seen = traces(listed)
+    left = _carried(carried, asked, target)
+    if left:
+        seen.append(f"the checkpoint after still carries {left:,} forgotten events in its own data")
+    answer = record(found) | {"traces": seen, "changed": {c.name: [c.rows, c.of] for c in listed}}
+    text = json.dumps(answer, indent=1)
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "verification.json", text.encode())
+    if as_json:
+        typer.echo(text)
+    else:
+        _told(found, seen)
+    raise typer.Exit(EXIT[found.outcome])
+
+
+def _second(path: Path, target: Target) -> tuple[Model, Target]:
+    """The model of another checkpoint over the same users and items."""
+    import numpy as np
+
+    from ..datasets.errors import CheckpointError
+    from ..recommenders.checkpoint import open_checkpoint
+
+    try:
+        other = open_checkpoint(path)
+    except CheckpointError as error:
+        if "data" not in str(error):
+            raise
+        other = open_checkpoint(path, target.split)
+    log = other.split.train
+    for name in ("user_ids", "item_ids"):
+        if not np.array_equal(getattr(log, name), getattr(target.split.train, name)):
+            raise CheckpointError(f"{path}: knows other {name.replace('_', ' ')} than {target.name}; both must agree")
+    return other.model, other
+
+
+def _carried(other: Target, asked: Request, target: Target) -> int:
+    """Forgotten events that the data of a checkpoint still hold."""
+    held = asked.of_what_is_left(target.split.train, other.split.train)
+    return 0 if held is None else len(held)
+
+
+def _told(found: Verdict, seen: list[str]) -> None:
+    from ..unlearn.verify.verdict import LIMITS
+
+    typer.echo(f"{found.outcome.upper()}: {found.reason}\n")
+    typer.echo(
+        f"{'statistic':<64} {'after':>8} {'retrained':>10} {'before':>8} {'rho':>6}  {'interval':<16} {'power':>6}"
+    )
+    for own in found.statistics:
+        rho = (
+            f"{own.rho:+6.2f}  [{own.rho_interval[0]:+.2f}, {own.rho_interval[1]:+.2f}]"
+            if own.kept
+            else "     -  no power"
+        )
+        typer.echo(
+            f"{own.name[:64]:<64} {own.value:8.4f} {own.reference:10.4f} {own.before:8.4f} {rho:<24} {own.power:6.1f}"
+        )
+    typer.echo("\nas published, beside retrains (nothing is decided by these):")
+    for name, (value, mean, low, high) in found.described.items():
+        typer.echo(f"  {name:<30} {value:8.4f}   retrains {mean:.4f} ({low:.4f} to {high:.4f})")
+    for text in seen:
+        typer.echo(f"\nseen: {text}")
+    if found.needed is not None:
+        typer.echo(f"\nAbout {found.needed:,} pairs would settle it ({found.pairs:,} were looked at): pool requests.")
+    typer.echo("\nWhat this cannot show:")
+    for text in LIMITS:
+        typer.echo(f"  - {text}")

@@ -1,0 +1,1 @@
+"""UnlearnRec: an encoder, trained beforehand, that turns a request into a shift of the first vectors."""

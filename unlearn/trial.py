@@ -1,0 +1,75 @@
+"""One model of a verification, as a cell: the checkpoint, a retrain, a training with the forget set, a forgetting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from ..audit.cell import Answer
+from ..recommenders.base import Recommender
+from ..recommenders.catalogue import fit
+from ..recommenders.target import Target
+from .base import Served
+from .catalogue import build
+from .request import Request
+from .verify.question import answers, question
+
+VERSION = 1
+
+How = Literal["served", "refit", "retrain", "forget"]
+"""The checkpoint as it is; trained again with the forget set, or without; or made to forget by an unlearner."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A model and what it answers about a request (audit.cell.Inquiry).
+
+    Attributes:
+        request: rows of the target's training part.
+        how: which model.
+        method: of "forget", the unlearner's name.
+        settings: and its settings.
+    """
+
+    request: Request
+    how: How
+    method: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    keeps_arrays: ClassVar[bool] = True
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that determines the answer beside target and seed, as JSON."""
+        found: dict[str, Any] = {
+            "inquiry": "unlearning", "version": VERSION, "how": self.how, "request": self.request.fingerprint
+        }  # fmt: skip
+        if self.how == "forget":
+            own = build(self.method, self.settings)
+            found |= {"method": own.name, "own": own.version, "settings": own.config.model_dump(mode="json")}
+        return found
+
+    def answer(self, target: Target, seed: int) -> Answer:
+        """The arrays of `question.answers`; costs by step, `prepare`, `forget` or `fit`; the model, to be measured."""
+        model, costs = self.model(target, seed)
+        arrays = answers(model, question(target.split, self.request))
+        history = self.request.retained(target.split.train).plus(target.split.valid)
+        return Answer({}, arrays=arrays, costs=costs, served=(model, history))
+
+    def model(self, target: Target, seed: int) -> tuple[Recommender, dict[str, float]]:
+        """The model in question and the CPU seconds of its making, by step."""
+        split = target.split
+        clock = time.process_time()
+        if self.how == "served":
+            return target.model, {}
+        if self.how != "forget":
+            log = split.train if self.how == "refit" else self.request.retained(split.train)
+            found = fit(target.recipe, log, seed)
+            return found, {"fit": round(time.process_time() - clock, 3)}
+        unlearner = build(self.method, self.settings)
+        before = Served(target.recipe, split.train, target.model, held_out=split.valid if len(split.valid) else None)
+        prepared = unlearner.prepare(before, seed)
+        ready = time.process_time()
+        after = unlearner.forget(prepared, self.request, seed)
+        done = time.process_time()
+        return after.model, {"prepare": round(ready - clock, 3), "forget": round(done - ready, 3)}

@@ -1,0 +1,165 @@
+"""What is asked of every model of a verification: pairs to place, users whose lists are looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...datasets.errors import DataError
+from ...datasets.log import Float32, Int64, InteractionLog
+from ...datasets.seeding import rng
+from ...datasets.split import Split
+from ...recommenders.base import Recommender
+from ...recommenders.ranking import rank
+from ..fold_in import FoldedIn
+from ..request import Request
+from .membership import Float64, percentiles
+
+K = 20
+_ENOUGH = 20
+"""Held-out pairs of the touched users; with fewer, those of all users are the controls."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a verification looks at. The same for all models, made from request and split alone.
+
+    Attributes:
+        retained: the retain set.
+        known: what models may read of users: the retain set, and of users who are forgotten whole the first half of
+            their forgotten events, from which they are folded in.
+        folded: int64, users who are forgotten whole, ascending.
+        user, item: int64 [F], forgotten pairs; of folded users those of the second half.
+        control_user, control_item: int64 [C], held-out pairs of the same users that were never trained on.
+        weights: float64 [C], such that controls are as popular as forgotten pairs, by tenths of the popularity.
+        touched: int64, users with forgotten events whose lists are looked at.
+        neighbours: int64, other users who share an item with the forget set.
+    """
+
+    retained: InteractionLog
+    known: InteractionLog
+    folded: Int64
+    user: Int64
+    item: Int64
+    control_user: Int64
+    control_item: Int64
+    weights: Float64
+    touched: Int64
+    neighbours: Int64
+
+
+def question(split: Split, request: Request, seed: int = 0, *, pairs: int = 5_000, users: int = 500) -> Question:
+    """The question about a request.
+
+    Args:
+        split: training part with the forget set; validation and test part hold the controls.
+        request: rows of the training part.
+        seed: of the choice where there is more than is looked at.
+        pairs: forgotten pairs, and controls, at most.
+        users: touched users, and neighbours, at most.
+
+    Raises:
+        DataError: there are no held-out events to compare with.
+    """
+    log, draw = split.train, rng(seed, "unlearning", "question")
+    retained = request.retained(log)
+    gone = np.unique(log.user[request.rows]).astype(np.int64)
+    folded = gone[retained.user_counts[gone] == 0]
+    first = _first_halves(log, request.rows, folded)
+    asked = _pairs(log, np.setdiff1d(request.rows, first))
+    if not len(asked[0]):  # users of one event each: there is no half to fold in from
+        folded, first, asked = np.empty(0, np.int64), np.empty(0, np.int64), _pairs(log, request.rows)
+    chosen = _some(draw, len(asked[0]), pairs)
+    user, item = asked[0][chosen], asked[1][chosen]
+    held = _held_out(split, gone)
+    if not len(held[0]):
+        raise DataError("validation and test part are empty: there are no pairs never trained on to compare with")
+    compared = _some(draw, len(held[0]), pairs)
+    others = np.setdiff1d(np.unique(retained.user[np.isin(retained.item, log.item[request.rows])]), gone)
+    return Question(
+        retained=retained,
+        known=retained.plus(log.take(first)),
+        folded=folded,
+        user=user, item=item, control_user=held[0][compared], control_item=held[1][compared],
+        weights=_matched(log.item_counts, item, held[1][compared]),
+        touched=gone[_some(draw, len(gone), users)],
+        neighbours=others[_some(draw, len(others), users)].astype(np.int64),
+    )  # fmt: skip
+
+
+def answers(model: Recommender, asked: Question) -> dict[str, NDArray[np.float64] | NDArray[np.int32]]:
+    """What a model answers.
+
+    Returns:
+        "forgotten" float64 [F] and "controls" float64 [C], percentiles (`membership.percentiles`); "touched" and
+        "neighbours" int32 [N, 20], top lists; "forgotten_score" and "random_score" float64 [F], sigmoids of the
+        scores of the forgotten pairs and of random ones.
+    """
+    served = FoldedIn(model, asked.retained, asked.known, asked.folded)
+    found: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {
+        "forgotten": percentiles(served, asked.user, asked.item, asked.known),
+        "controls": percentiles(served, asked.control_user, asked.control_item, asked.known),
+    }
+    for name, users in (("touched", asked.touched), ("neighbours", asked.neighbours)):
+        k = min(K, asked.known.n_items)
+        found[name] = rank(served, users, asked.known, k).slate.items if len(users) else np.empty((0, k), np.int32)
+    other = rng(0, "unlearning", "random").integers(0, asked.known.n_items, len(asked.item))
+    found["forgotten_score"] = _sigmoids(served, asked.user, asked.item, asked.known)
+    found["random_score"] = _sigmoids(served, asked.user, other, asked.known)
+    return found
+
+
+def _sigmoids(model: Recommender, user: Int64, item: Int64, history: InteractionLog) -> Float64:
+    users, place = np.unique(user, return_inverse=True)
+    found = np.empty(len(user))
+    for block in np.array_split(np.arange(len(users)), max(1, len(users) // 512)):
+        scores: Float32 = model.scores(users[block], history)
+        rows = np.flatnonzero((place >= block[0]) & (place <= block[-1]))
+        found[rows] = 1 / (1 + np.exp(-scores[place[rows] - block[0], item[rows]].astype(np.float64)))
+    return found
+
+
+def _pairs(log: InteractionLog, rows: Int64) -> tuple[Int64, Int64]:
+    """The distinct pairs of these events."""
+    pair = np.unique(log.user[rows].astype(np.int64) * log.n_items + log.item[rows])
+    return pair // log.n_items, pair % log.n_items
+
+
+def _first_halves(log: InteractionLog, rows: Int64, folded: Int64) -> Int64:
+    """The earlier half of the events of each folded user; no pair is in both halves."""
+    order = log.chronological()
+    order = order[np.isin(log.user[order], folded) & np.isin(order, rows)]
+    count = np.bincount(log.user[order], minlength=log.n_users)
+    start = np.cumsum(count) - count
+    early = np.arange(len(order)) - start[log.user[order]] < count[log.user[order]] // 2
+    pair = log.user.astype(np.int64) * log.n_items + log.item
+    late = pair[order[~early]]
+    first: Int64 = order[early]
+    return np.sort(first[~np.isin(pair[first], late)])
+
+
+def _held_out(split: Split, users: Int64) -> tuple[Int64, Int64]:
+    """Held-out pairs of these users that training has never seen; of all users if there are too few."""
+    held, log = split.valid.plus(split.test), split.train
+    seen = log.user.astype(np.int64) * log.n_items + log.item
+    own = _pairs(held, np.flatnonzero(np.isin(held.user, users)))
+    for user, item in (own, _pairs(held, np.arange(len(held)))):
+        new = ~np.isin(user * log.n_items + item, seen)
+        if new.sum() >= _ENOUGH:
+            break
+    return user[new], item[new]
+
+
+def _matched(popularity: Int64, forgotten: Int64, controls: Int64) -> Float64:
+    """Weights of the controls by which each tenth of the popularity counts what it counts in the forget set."""
+    edges = np.quantile(popularity[np.concatenate([forgotten, controls])], np.arange(0.1, 1.0, 0.1))
+    own, other = (np.searchsorted(edges, popularity[items], side="right") for items in (forgotten, controls))
+    wanted, there = (np.bincount(tenth, minlength=10) / len(tenth) for tenth in (own, other))
+    weights: Float64 = (wanted / np.where(there > 0, there, 1.0))[other]
+    return weights if weights.sum() > 0 else np.ones(len(controls))
+
+
+def _some(draw: np.random.Generator, size: int, most: int) -> Int64:
+    return np.sort(draw.permutation(size)[:most])
