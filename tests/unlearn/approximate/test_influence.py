@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from recaudit.datasets.seeding import derive
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import build, fit

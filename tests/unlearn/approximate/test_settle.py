@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from recaudit.datasets.log import InteractionLog
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp
+from sklearn.metrics import roc_auc_score
+
+from recaudit.datasets.errors import DataError
+from recaudit.datasets.log import InteractionLog
+from recaudit.recommenders.base import Recipe
+from recaudit.unlearn.verify.membership import distance, found_at, percentiles, separation
+
+from ..conformance import served, small_log
+
+VALUES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5, 0.9, 1.0]), min_size=1, max_size=30)
+
+
+class Fixed:
+    """Scores as given."""
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.table = scores.astype(np.float32)
+        self.n_users, self.n_items = scores.shape
+
+    def scores(self, users: np.ndarray, history: InteractionLog) -> np.ndarray:
+        found: np.ndarray = self.table[users]
+        return found
+
+
+def test_percentiles_by_hand() -> None:
+    log = small_log(users=12, items=30, events=100)
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 4, (12, 30)).astype(float)
+    seen = log.matrix().toarray() > 0
+    pairs = np.argwhere(~seen)[rng.permutation((~seen).sum())[:60]]
+    found = percentiles(Fixed(scores), pairs[:, 0], pairs[:, 1], log)
+    for value, (user, item) in zip(found, pairs, strict=True):
+        others = scores[user][~seen[user] & (np.arange(30) != item)]
+        own = scores[user, item]
+        assert value == pytest.approx(((others < own) + 0.5 * (others == own)).mean())
+
+
+def test_percentiles_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = small_log()
+    model = served(Recipe("ials", {"dim": 4}), log).model
+    users, items = np.repeat(np.arange(60), 3), np.tile([1, 5, 9], 60)
+    whole = percentiles(model, users, items, log)
+    monkeypatch.setattr("recaudit.unlearn.verify.membership._CELLS", 90)
+    np.testing.assert_allclose(percentiles(model, users, items, log), whole)
+
+
+def test_nan_is_named() -> None:
+    log = small_log(users=12, items=30, events=100)
+    with pytest.raises(DataError, match="NaN"):
+        percentiles(Fixed(np.full((12, 30), np.nan)), np.array([0]), np.array([0]), log)
+
+
+@given(VALUES, VALUES)
+def test_separation_is_sklearns_auc(forgotten: list[float], controls: list[float]) -> None:
+    label = np.repeat([1, 0], [len(forgotten), len(controls)])
+    weights = np.linspace(0.5, 2, len(controls))
+    wanted = roc_auc_score(label, forgotten + controls, sample_weight=np.r_[np.ones(len(forgotten)), weights])
+    assert separation(np.array(forgotten), np.array(controls), weights) == pytest.approx(wanted)
+
+
+@given(VALUES, VALUES)
+def test_distance_is_scipys(forgotten: list[float], controls: list[float]) -> None:
+    assert distance(np.array(forgotten), np.array(controls)) == pytest.approx(ks_2samp(forgotten, controls, method="asymp").statistic)
+
+
+def test_found_at_counts_above_the_quantile() -> None:
+    controls = np.arange(1000) / 1000
+    assert found_at(np.array([0.5, 0.985, 0.9895, 0.995]), controls) == 0.5
+    assert found_at(controls, controls) <= 0.01

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recaudit.datasets.errors import DataError
+from recaudit.datasets.split import Split
+from recaudit.recommenders.base import Recipe
+from recaudit.recommenders.catalogue import fit
+from recaudit.unlearn.drawing import draw
+from recaudit.unlearn.request import Request
+from recaudit.unlearn.verify.question import answers, question
+
+from ..conformance import small_log
+
+LOG = small_log(users=80, items=60, events=1_600)
+
+
+def split() -> Split:
+    rows = np.random.default_rng(0).permutation(len(LOG))
+    parts = [LOG.take(np.sort(part)) for part in np.split(rows, [1_200, 1_400])]
+    return Split(*parts, "by hand")
+
+
+def pairs(user: np.ndarray, item: np.ndarray) -> set[tuple[int, int]]:
+    return set(zip(user.tolist(), item.tolist(), strict=True))
+
+
+def test_part_of_users() -> None:
+    own = split()
+    request = draw(own.train, "part-of-users", 100, 0)
+    asked = question(own, request)
+    assert not len(asked.folded)
+    gone = request.forgotten(own.train)
+    assert pairs(asked.user, asked.item) == pairs(gone.user, gone.item)
+    assert asked.known.fingerprint == asked.retained.fingerprint == request.retained(own.train).fingerprint
+    trained = pairs(own.train.user, own.train.item)
+    assert not pairs(asked.control_user, asked.control_item) & trained
+    assert set(asked.control_user) <= set(gone.user)
+    assert not set(asked.neighbours) & set(asked.touched)
+
+
+def test_whole_users_are_known_by_their_first_half() -> None:
+    own = split()
+    request = Request.of(own.train, "x", users=np.array([3, 8]))
+    asked = question(own, request)
+    np.testing.assert_array_equal(asked.folded, [3, 8])
+    for user in (3, 8):
+        events = np.flatnonzero(own.train.user == user)
+        known = set(asked.known.item[asked.known.user == user])
+        scored = set(asked.item[asked.user == user])
+        assert known | scored == set(own.train.item[events])
+        assert not known & scored
+        assert abs(len(known) - len(scored)) <= 1
+    assert asked.retained.user_counts[[3, 8]].sum() == 0
+
+
+@pytest.mark.parametrize("recipe", [Recipe("ials", {"dim": 8}), Recipe("ease", {"regularisation": 20.0})])
+def test_deleted_users_are_told_by_what_the_items_learnt(recipe: Recipe) -> None:
+    own = split()
+    request = draw(own.train, "users", 300, 1)
+    asked = question(own, request)
+    before = answers(fit(recipe, own.train, 0), asked)
+    clean = answers(fit(recipe, request.retained(own.train), 0), asked)
+    assert before["forgotten"].mean() > clean["forgotten"].mean() + 0.02
+    assert before["touched"].shape == (len(asked.touched), 20)
+
+
+def test_controls_are_as_popular_as_the_forget_set() -> None:
+    own = split()
+    counts = own.train.item_counts
+    popular = np.argsort(-counts)[:10]
+    rows = np.flatnonzero(np.isin(own.train.item, popular) & (own.train.user < 40))
+    asked = question(own, Request.of(own.train, "x", rows=rows))
+    plain = counts[asked.control_item].mean()
+    weighted = np.average(counts[asked.control_item], weights=asked.weights)
+    wanted = counts[asked.item].mean()
+    assert abs(weighted - wanted) < 0.3 * abs(plain - wanted)
+
+
+def test_nothing_held_out() -> None:
+    own = split()
+    bare = Split(own.train, own.valid.take(np.empty(0, np.int64)), own.test.take(np.empty(0, np.int64)), "none")
+    with pytest.raises(DataError, match="never trained on"):
+        question(bare, Request.of(own.train, "x", users=np.array([3])))
