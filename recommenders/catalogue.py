@@ -19,6 +19,7 @@ MODELS = (
     "mf: mf:MF",
     "lightgcn: lightgcn:LightGCN",
     "simgcl: simgcl:SimGCL",
+    "sgl: sgl:SGL",
     "feature-lightgcn: feature_lightgcn:FeatureLightGCN",
     "fm: fm:FM",
     "sasrec: sasrec:SASRec",

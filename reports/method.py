@@ -85,13 +85,14 @@ def limits(reading: Reading) -> list[Sentence]:
         ("rewriting", "What rewriting the texts of items would do."),
         ("defense", "Whether a defence would help."),
         ("certificate", "What fake users provably cannot change."),
+        ("unlearning", "Whether a deletion request would be honoured."),
     ):
         if check not in evidence:
             lines.append([what])
     if not any(real(value) for found in run.evidence for value in _queries(found.details)):
         lines.append(["Attackers who adapt to this very model by querying it."])
     lines += [
-        ["Leaks of personal data (membership inference), forgetting of users (unlearning): not part of it."],
+        ["Leaks of personal data (membership inference): not part of it."],
         ["Effects on people: the data are a record of the past, nobody was shown a list."],
         ["Anything around the model: filters, business rules, advertising, later retraining on new data."],
     ]  # fmt: skip

@@ -20,10 +20,13 @@ FURTHER = (
     ("rewriting", "Can the owner of an item lift it by rewriting its title?"),
     ("defense", "Does a defence help?"),
     ("certificate", "What can fake users provably not change?"),
+    ("unlearning", "Is a deletion request honoured?"),
 )
 """Questions that are answered where the audit asked them; "what was not tested" names the others."""
 
-_TOLD = {"defense": "defense.best.log2_rank_shift", "certificate": "certified_share"}
+_TOLD = {
+    "defense": "defense.best.log2_rank_shift", "certificate": "certified_share", "unlearning": "least_residual",
+}  # fmt: skip
 """Evidence id or measure that answers the question, where the largest number would not."""
 
 ANSWER_LIMIT = 80

@@ -11,6 +11,12 @@ from .base import Unlearner
 UNLEARNERS = (
     "retrain: exact.retrain:Retrain",
     "downdate: exact.downdate:Downdate",
+    "sisa: exact.sisa:SISA",
+    "rec-eraser: exact.rec_eraser:RecEraser",
+    "unlearn-rec: approximate.unlearn_rec.unlearner:UnlearnRec",
+    "influence: approximate.influence:Influence",
+    "ascent-repair: approximate.ascent:AscentRepair",
+    "splice-and-settle: approximate.settle:SpliceSettle",
     "do-nothing: controls:DoNothing",
     "rows-only: controls:RowsOnly",
 )

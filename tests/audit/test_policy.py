@@ -221,6 +221,11 @@ def refits(settings: dict[str, Any], attacks: int) -> int:
     return attacks * sizes * targets * settings["seeds_per_target"] + controls * (1 + sizes)
 
 
+def asked(settings: dict[str, Any]) -> int:
+    """References of a request."""
+    return int(settings["retrains"] + settings["refits"])
+
+
 def test_costs_that_the_presets_state() -> None:
     quick, standard, thorough = (load_policy(None, preset).checks for preset in PRESETS)
     assert refits(quick["promotion"], 1) == 19 and "19 refits" in preset_text("quick")
@@ -230,6 +235,8 @@ def test_costs_that_the_presets_state() -> None:
     own = thorough["defense"]  # two of its three attacks fit a model that reads no order
     trials = 2 * len(own["strata"]) * own["per_stratum"] * own["seeds_per_target"]
     counts.append(len(own["defenses"]) * (own["control_seeds"] + trials))
+    counts.append(len(thorough["unlearning"]["requests"]) * asked(thorough["unlearning"]))
+    assert asked(standard["unlearning"]) == 12 and "12 refits" in preset_text("standard")
     assert [f"{count:,}" for count in counts] == re.findall(r"([\d,]+)(?= refits|\);)", preset_text("thorough"))
 
 
@@ -249,6 +256,8 @@ def test_rules_of_a_preset_meet_the_evidence_of_its_checks(preset: str) -> None:
         ids += [f"rewriting.{name}.{s}.hr@20" for s in ("head", "middle", "cold")]
     for name in policy.checks.get("defense", {}).get("defenses", ()):
         ids += [f"defense.{name}.utility.ndcg@20", f"defense.{name}.popular.1%.hr@20", "defense.best.log2_rank_shift"]
+    for kind in policy.checks.get("unlearning", {}).get("requests", ()):
+        ids += [f"unlearning.best.{kind}.residual", f"unlearning.downdate.{kind}.utility.ndcg@20"]
     for events in policy.checks.get("takeover", {}).get("events", ()):
         ids += [f"takeover.{events}-events.{s}.hr@20" for s in ("head", "middle", "cold")]
     used = {rule.select for name in ids if (rule := rule_for(name, policy)) is not None}

@@ -157,7 +157,7 @@ def test_skipped_and_failed_are_there_with_their_reasons(run: AuditRun, page: st
         assert entry.reason in page
     for failure in run.failures:
         assert failure.error in page
-    assert "What was not tested" in page and "forgetting of users" in page
+    assert "What was not tested" in page and "membership inference" in page
 
 
 def test_the_policy_stands_there_with_reasons_and_waivers(run: AuditRun, page: str) -> None:

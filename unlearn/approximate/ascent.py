@@ -227,7 +227,7 @@ def _reversed(asking: torch.Tensor, table: torch.Tensor, drawn: Int64, item: Int
     Shapes: asking float [B, d]; table float [n, d]; drawn int64 [B, groups, rivals]; item int64 [B] -> scalar.
     """
     with torch.no_grad():
-        parts = zip(asking.split(_CHUNK), torch.from_numpy(drawn).split(_CHUNK), strict=True)
+        parts = zip(torch.split(asking, _CHUNK), torch.split(torch.from_numpy(drawn), _CHUNK), strict=True)
         best = torch.cat([(table[rows] @ here[:, None, :, None])[..., 0].argmax(-1) for here, rows in parts])
     rival = torch.from_numpy(drawn).gather(-1, best[..., None])[..., 0]
     each = bpr_each(asking[:, None], table[rival], table[torch.from_numpy(item)][:, None])

@@ -180,9 +180,9 @@ def fixed(
         number = min(most, config.negatives) if most else config.negatives
         first = second = old.shared(draws, (-(-len(old) // _ROWS), number), config.popularity)
         count = config.negatives / number
-    parts = [torch.from_numpy(array) for array in (user, item + old.n_users, first + old.n_users)]
+    users, items, negatives = (torch.from_numpy(x) for x in (user, item + old.n_users, first + old.n_users))
     weight = torch.from_numpy(shares[order].astype(np.float32))
-    before = FixedPairs(config, *parts, weight, count)
+    before = FixedPairs(config, users, items, negatives, weight, count)
     after = replace(before, negative=torch.from_numpy(second + old.n_users), share=weight * torch.from_numpy(stays))
     return before, after
 

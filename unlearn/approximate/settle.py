@@ -84,7 +84,7 @@ def _runs(windows: Windows, width: int) -> NDArray[np.int64]:
 class SettleConfig(UnlearnerConfig):
     """Settings of splice and settle."""
 
-    damping: float = Field(default=1.0, gt=0, description="added to the diagonal, in units of its mean")
+    damping: float = Field(default=0.1, gt=0, description="added to the diagonal, in units of its mean")
     step: float = Field(default=0.3, gt=0, le=10, description="largest move of an item, in mean lengths of items")
     fisher_batches: int = Field(default=16, ge=1, description="batches of the retain set for the diagonal")
     epochs: int = Field(default=3, ge=0, le=100, description="epochs of settling, at most")
@@ -142,7 +142,7 @@ class SpliceSettle(Unlearner):
         before = values(training)
         move = self.move(training, served.log, seed)
         with torch.no_grad():
-            training.network.item += move
+            training.network.item.add_(move)
         if watch.known and watch.gap(model) < 0:
             watch.land(model, training, before, values(training))
         return model.state()
@@ -171,10 +171,11 @@ class SpliceSettle(Unlearner):
         mean = curvature.mean()
         if not bool(mean > 0):
             return torch.zeros_like(b)
-        move = b / (curvature + config.damping * mean)
+        move: torch.Tensor = b / (curvature + config.damping * mean)
         most = config.step * network.item.detach().square().sum(1).mean().sqrt()
         length = move.norm(dim=1, keepdim=True)
-        return move * (most / length.clamp_min(1e-12)).clamp_max(1.0)
+        move *= (most / length.clamp_min(1e-12)).clamp_max(1.0)
+        return move
 
     def _settled(
         self,

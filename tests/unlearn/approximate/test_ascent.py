@@ -137,7 +137,7 @@ def test_the_reversed_loss_falls_with_the_scores_of_forgotten_pairs(recipe: Reci
     reversal = Reversal(training, before.log, request, 4, 8)
 
     def loss() -> float:
-        return float(sum(float(part) for part in reversal.losses(np.random.default_rng(0))))
+        return sum(float(part.detach()) for part in reversal.losses(np.random.default_rng(0)))
 
     start = loss()
     watch = Watch(replace(before, held_out=None), request, log, 0)
@@ -170,7 +170,7 @@ def test_the_reversed_loss_of_one_pair_by_hand() -> None:
     scores = (vectors @ table[user]).numpy()
     best = scores[~seen].max()  # with so many rivals the best unseen item is among them
     (part,) = Reversal(training, log, request, 1, 2000).losses(np.random.default_rng(0))
-    assert float(part) == pytest.approx(np.log1p(np.exp(scores[item] - best)), rel=1e-4)
+    assert float(part.detach()) == pytest.approx(np.log1p(np.exp(scores[item] - best)), rel=1e-4)
 
 
 def test_deleted_users_of_sequence_models_are_read_with_half_their_past() -> None:

@@ -93,14 +93,17 @@ def test_the_step_is_near_the_retrain_of_a_convex_loss_and_nothing_else_moves() 
 
 
 def test_a_gradient_that_training_left_is_not_trained_away() -> None:
-    """A table far from any minimum: only rows that the request concerns move, and as it asks."""
+    """A table far from any minimum, all rows free, one step along b: of the users only the one who asked moves."""
     request = Request.of(LOG, "one pair", rows=np.array([0]))
     model = build(Recipe("mf", {"dim": 4, "loss": "bpr", "l2": 0.1}))
     base = torch.from_numpy(np.random.default_rng(0).standard_normal((LOG.n_users + LOG.n_items, 4)))
-    move = Influence(InfluenceConfig(hops=0)).step(model, base, LOG, request.retained(LOG), 0)  # type: ignore[arg-type]
-    moved = set(torch.nonzero(move.any(1))[:, 0].tolist())
+    retained, everything = request.retained(LOG), np.ones(len(base), np.bool_)
+    unlearner = Influence(InfluenceConfig(steps=1))
+    move = unlearner.step(model, base, LOG, retained, 0, everything)  # type: ignore[arg-type]
+    moved = torch.nonzero(move.any(1))[:, 0].numpy()
     user, item = int(LOG.user[0]), int(LOG.item[0]) + LOG.n_users
-    assert moved == {user, item}
+    assert moved[moved < LOG.n_users].tolist() == [user]
+    assert item in moved and len(moved) < 10
     assert float((base[user] * move[item] + base[item] * move[user]).sum()) < 0
 
 

@@ -71,13 +71,15 @@ class Memory:
 class UnlearnRec(Unlearner):
     """Remove the edges, shift the base tables by an encoder of the request, fine-tune until it looks forgotten.
 
-    Reference: Chen, Xia, Huang 2025, Recommendation Unlearning by pre-training an influence encoder (UnlearnRec),
-    SIGIR. Differences: docs/methods/unlearn-rec.md.
+    Reference: Chen, Xia, Huang 2025, Pre-training for Recommendation Unlearning (UnlearnRec), SIGIR. Where we differ:
+    docs/methods/unlearn-rec.md.
     """
 
     name: ClassVar[str] = "unlearn-rec"
     title: ClassVar[str] = "UnlearnRec: a pre-trained encoder of requests, and fine-tuning"
-    reference: ClassVar[str] = "Chen, Xia, Huang 2025, UnlearnRec, SIGIR; arXiv 2505.22649"
+    reference: ClassVar[str] = (
+        "Chen, Xia, Huang 2025, Pre-training for Recommendation Unlearning, SIGIR; arXiv 2505.22649"
+    )
     config_type: ClassVar[type[UnlearnRecConfig]] = UnlearnRecConfig
     config: UnlearnRecConfig
 
