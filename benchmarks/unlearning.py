@@ -5,9 +5,9 @@
         [--methods all | unlearn-rec,unlearn-rec:encoder=false;fine_tune=0,ascent-repair] [--seeds 3]
     python benchmarks/unlearning.py --table | --plot docs/images/unlearning.svg
 
-Every method forgets from the same checkpoint with each seed; eight retrains and four trainings with the forget set stand
-beside it. CPU seconds of a request and of what is prepared once are each method's own, of a retrain the mean of the
-eight. Cells are kept in DIR and resume; rows of a victim's method and request replace its older ones.
+Every method forgets from the same checkpoint with each seed; eight retrains and four trainings with the forget set
+stand beside it. CPU seconds of a request, and of what is prepared once, are each method's own, of a retrain the mean
+of the eight. Cells are kept in DIR and resume; rows of a victim's method and request replace its older ones.
 """
 
 from __future__ import annotations

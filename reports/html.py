@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..audit.evidence import AuditRun, Finding
-from . import defense_parts, text
+from . import defense_parts, text, unlearning_parts
 from .attack_plots import hit_rate_panels, rank_shift_panels
 from .fairness_parts import REFERENCES, against_popularity, group_tables, measure_rows, popularity_buckets
 from .method import GLOSSARY, limits, method
@@ -31,6 +31,7 @@ LINKS = {
     "promotion": "See the attacks",
     "demotion": "See the attacks",
     "defense": "See the defences",
+    "unlearning": "See the methods",
     "utility": "See the metrics",
     "exposure": "See the items",
     "groups": "See the groups",
@@ -69,6 +70,8 @@ def page(run: AuditRun) -> bytes:
     sections |= {"groups"} if group_rows else set()
     defenses = defense_parts.context(reading)
     sections |= {"defense"} if defenses["defenses"] else set()
+    forgetting = unlearning_parts.context(reading)
+    sections |= {"unlearning"} if forgetting["unlearning"] else set()
     sections |= ({"exposure"} if reading.exposure else set()) | ({"utility"} if reading.utility else set())
     context = {
         "run": run,
@@ -98,6 +101,7 @@ def page(run: AuditRun) -> bytes:
         "cell_counts": _cell_counts(run),
         "cap": ROWS,
         **defenses,
+        **forgetting,
         **_exposure(reading),
         **_utility(reading),
     }
@@ -168,6 +172,7 @@ def _contents(sections: set[str]) -> list[tuple[str, str]]:
         "promotion": "Pushing items",
         "demotion": "Burying items",
         "defense": "Defences",
+        "unlearning": "Deletion requests",
         "exposure": "Who gets shown",
         "groups": "Groups of items and users",
         "utility": "How good it is",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ from ..conformance import requests, small_log
 
 LOG = small_log()
 PAIRS = Positives.of(LOG)
-CONFIGS = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "bpr": {"dim": 4, "loss": "bpr", "l2": 0.1},
     "softmax": {"dim": 4, "negatives": 30, "temperature": 0.3},
 }
@@ -39,8 +41,8 @@ def table(seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(draw)
 
 
-def drawn(name: str, **options: int) -> FixedPairs:
-    return fixed(build(Recipe("mf", CONFIGS[name])).config, PAIRS, PAIRS, 0, **options)[0]
+def drawn(name: str) -> FixedPairs:
+    return fixed(build(Recipe("mf", CONFIGS[name])).config, PAIRS, PAIRS, 0)[0]
 
 
 def total(pairs: FixedPairs, base: torch.Tensor) -> float:

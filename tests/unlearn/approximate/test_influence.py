@@ -43,7 +43,8 @@ def test_one_step_is_the_retrain_of_a_quadratic_loss() -> None:
     ridge = 0.5 * torch.eye(6, dtype=torch.float64)
 
     def trained(rows: slice) -> torch.Tensor:
-        return torch.linalg.solve(x[rows].T @ x[rows] + ridge, x[rows].T @ y[rows])
+        found: torch.Tensor = torch.linalg.solve(x[rows].T @ x[rows] + ridge, x[rows].T @ y[rows])
+        return found
 
     kept = slice(10, None)
     start, b = trained(slice(None)), x[:10].T @ (x[:10] @ trained(slice(None)) - y[:10])
@@ -66,10 +67,11 @@ def _minimum(pairs: FixedPairs, base: torch.Tensor, free: torch.Tensor) -> torch
         slope = free * gradient(pairs, base, lambda x: x)
         if float(slope.norm()) < 1e-10:
             break
-        now = base
-        base = base - conjugate_gradient(
-            lambda v, at=now: free * product(pairs, at, lambda x: x, v), slope, 0.0, 200, 1e-10
-        )
+
+        def times(vector: torch.Tensor, at: torch.Tensor = base) -> torch.Tensor:
+            return free * product(pairs, at, lambda x: x, vector)
+
+        base = base - conjugate_gradient(times, slope, 0.0, 200, 1e-10)
     return base
 
 

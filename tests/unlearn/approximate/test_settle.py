@@ -42,8 +42,8 @@ def test_other_models_are_refused() -> None:
 def _log(*sequences: list[int]) -> InteractionLog:
     user = np.repeat(np.arange(len(sequences)), [len(s) for s in sequences]).astype(np.int32)
     item = np.concatenate(sequences).astype(np.int32)
-    ids = [np.array([str(n) for n in range(count)]) for count in (len(sequences), 10)]
-    return InteractionLog(user, item, *ids, time=np.arange(len(user)))
+    users, items = (np.array([str(n) for n in range(count)]) for count in (len(sequences), 10))
+    return InteractionLog(user, item, users, items, time=np.arange(len(user)))
 
 
 def test_only_windows_that_changed_are_taken() -> None:
@@ -85,7 +85,7 @@ def test_the_step_raises_the_loss_of_old_windows_and_moves_no_item_too_far(train
 
     before = excess()
     with torch.no_grad():
-        training.network.item += 0.1 * move
+        training.network.item.add_(0.1 * move)
     assert excess() > before
 
 

@@ -67,7 +67,7 @@ class InfluenceEncoder:
     H = H_0 + A_delta H_0 + ... + A_delta^L H_0, and W = A_delta^L (tau * final): the final vectors that the request's
     nodes have given each other. eta is x <- LeakyReLU(x M + b), twice, M = 1 and b = 0 at first. So is H_0.
 
-    Reference: Chen, Xia, Huang 2025, Pre-training for Recommendation Unlearning, SIGIR, the section on the influence encoder.
+    Reference: Chen, Xia, Huang 2025, Pre-training for Recommendation Unlearning, SIGIR, on the influence encoder.
 
     Attributes:
         hidden: H_0, float32 [n, d].
