@@ -39,7 +39,7 @@ def rows(log: InteractionLog) -> sparse.csr_matrix:
 
     0 stands for "nothing", so a scale that reaches 0 or below is moved until its lowest rating is 1.
     """
-    pair = log.user.astype(np.int64) * log.n_items + log.item
+    pair = log.pair_keys
     order = np.argsort(pair, kind="stable")
     last = np.append(np.diff(pair[order]) > 0, np.ones(min(len(pair), 1), bool))
     if log.time is not None and not last.all():  # stable too: of events of one time the last of the file counts

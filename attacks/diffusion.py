@@ -108,7 +108,7 @@ def ratings_of(log: InteractionLog, users: Int64, items: Int32, rng: np.random.G
     Shapes: templates int64 [A], items int32 [A, m] with visible events (-1 for none) -> float64 [A, m], NaN for none.
     """
     assert log.value is not None
-    key = log.user.astype(np.int64) * log.n_items + log.item
+    key = log.pair_keys
     order = np.argsort(key, kind="stable")
     wanted = users[:, None] * log.n_items + np.maximum(items, 0)
     at = np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)

@@ -60,7 +60,7 @@ def min_rating(log: InteractionLog, threshold: float) -> InteractionLog:
 
 def deduplicate(log: InteractionLog) -> tuple[InteractionLog, int]:
     """Only the first event, in file order, of every user-item pair; and how many were dropped."""
-    _, first = np.unique(log.user.astype(np.int64) * log.n_items + log.item, return_index=True)
+    _, first = np.unique(log.pair_keys, return_index=True)
     rows: Int64 = np.sort(first)
     return log.take(rows), len(log) - len(rows)
 

@@ -139,6 +139,11 @@ class InteractionLog:
         """Events per user, int64 [U]."""
         return np.bincount(self.user, minlength=self.n_users)
 
+    @cached_property
+    def pair_keys(self) -> Int64:
+        """A number for the pair of every event, user x I + item: int64 [E]; repeats of a pair have the same."""
+        return self.user.astype(np.int64) * self.n_items + self.item
+
     def matrix(self) -> sparse.csr_matrix:
         """The 0/1 interaction matrix, float32 CSR [U, I], duplicates merged, columns sorted."""
         ones = np.ones(len(self), np.float32)

@@ -57,8 +57,7 @@ class Request:
         items = np.unique(np.empty(0, np.int64) if items is None else items).astype(np.int64)
         chosen = np.isin(log.user, users) | np.isin(log.item, items)
         if rows is not None and len(rows):
-            pair = log.user.astype(np.int64) * log.n_items + log.item
-            chosen |= np.isin(pair, pair[rows])
+            chosen |= np.isin(log.pair_keys, log.pair_keys[rows])
         if not chosen.any():
             raise InputError(f"request {label!r}: the training log holds nothing of it; there is nothing to forget")
         if chosen.all():
@@ -90,9 +89,7 @@ class Request:
             log: what the rows count in.
             left: a part of it.
         """
-        pair = left.user.astype(np.int64) * left.n_items + left.item
-        gone = log.user[self.rows].astype(np.int64) * log.n_items + log.item[self.rows]
-        rows = np.flatnonzero(np.isin(pair, gone))
+        rows = np.flatnonzero(np.isin(left.pair_keys, log.pair_keys[self.rows]))
         return Request(self.label, rows, self.users, self.items) if len(rows) else None
 
     @cached_property

@@ -136,7 +136,7 @@ def hold_last_out(log: InteractionLog, rng: np.random.Generator) -> Split:
     counts = log.user_counts
     order = log.chronological()
     ends = np.cumsum(counts)[counts >= 3] - 1
-    key = log.user.astype(np.int64) * log.n_items + log.item
+    key = log.pair_keys
     _, inverse, times = np.unique(key, return_inverse=True, return_counts=True)
     last = order[ends]
     last = rng.permutation(last[times[inverse[last]] == 1])[:HELD_OUT]

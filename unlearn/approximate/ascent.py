@@ -2,236 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
-from torch.nn import functional
 
-from ...datasets.errors import InputError
-from ...datasets.log import Int64, InteractionLog
+from ...datasets.log import InteractionLog
 from ...datasets.seeding import derive
 from ...datasets.seeding import rng as seeded
 from ...recommenders.base import Model, Recipe, Recommender
-from ...recommenders.catalogue import build, fit, model_class
-from ...recommenders.losses import bpr_each
-from ...recommenders.network import Dropout
-from ...recommenders.pairwise import PairTraining
-from ...recommenders.sampling import Positives
-from ...recommenders.sequences import Windows, padded
-from ...recommenders.sequential import SequenceTraining, SequentialModel
+from ...recommenders.catalogue import build, fit
 from ...recommenders.trainer import RankingTraining, one_thread
 from ..base import Served, Unlearner, UnlearnerConfig, not_by_gradient
 from ..request import Request
-from ..verify.membership import percentiles
-from .gradients import fisher, opened
-
-_SAMPLE = 2000  # pairs of either kind that a check reads
-_OWN = 50  # held-out pairs that the touched users must have for these alone to be read
-_HALVINGS = 6
-_USUAL = 8 / 9  # where held-out pairs lie if none are there to tell
-_CHUNK = 256  # windows at a time
-
-
-class Watch:
-    """Where forgotten pairs lie among their users' other items, less where pairs lie that were never trained on.
-
-    Models that read histories know nothing of a user who is forgotten whole; such a user is read with the first half
-    of its old events, and the other half is judged.
-    """
-
-    def __init__(self, served: Served, request: Request, retained: InteractionLog, seed: int) -> None:
-        """Choose the pairs to read: forgotten ones, and held-out ones of the touched users if these have 50.
-
-        Otherwise those of all users. Without any, `known` is False.
-        """
-        forgotten = request.forgotten(served.log)
-        self.history = retained
-        if issubclass(model_class(served.recipe.model), SequentialModel):
-            probe = first_halves(forgotten, retained)
-            self.history = retained if not probe.any() else retained.plus(forgotten.take(probe))
-        key = _keys(self.history)
-        self.forgotten = _drawn(forgotten, ~np.isin(_keys(forgotten), key), seeded(seed, "watch", "forgotten"))
-        self.controls = (np.empty(0, np.int64), np.empty(0, np.int64))
-        if served.held_out is not None:
-            held = served.held_out
-            fit_ = ~np.isin(_keys(held), np.union1d(key, _keys(served.log)))
-            own = fit_ & np.isin(held.user, forgotten.user)
-            self.controls = _drawn(held, own if own.sum() >= _OWN else fit_, seeded(seed, "watch", "held-out"))
-        self.known = len(self.forgotten[0]) > 0 and len(self.controls[0]) > 0
-        self.level = self._mean(served.model, self.controls) if self.known else None
-
-    def gap(self, model: Recommender) -> float:
-        """Mean percentile of the forgotten pairs less that of held-out ones, -1..1; 0 is forgotten, below is too far.
-
-        The held-out pairs count as they lie under this model, or as they lay under the one before the request if that
-        is higher: a method that spoils a user's taste as a whole takes them down too, and must not go on for it.
-
-        Raises:
-            InputError: nothing is known to compare with.
-        """
-        if self.level is None:
-            raise InputError("there are no held-out pairs, or no forgotten ones, to compare")
-        return self._mean(model, self.forgotten) - max(self.level, self._mean(model, self.controls))
-
-    def _mean(self, model: Recommender, pairs: tuple[Int64, Int64]) -> float:
-        return float(percentiles(model, *pairs, self.history).mean())
-
-    @property
-    def rivals(self) -> int:
-        """Of how many random items the best lies where held-out pairs lie, on average: level / (1 - level), 1..64."""
-        level = _USUAL if self.level is None else self.level
-        return round(min(64.0, max(1.0, level / max(1e-6, 1 - level))))
-
-    def land(
-        self,
-        model: Recommender,
-        training: RankingTraining[Any],
-        before: list[torch.Tensor],
-        after: list[torch.Tensor],
-    ) -> None:
-        """Leave the training between two points, of which the second lies too low: at the last that does not.
-
-        Found by halving; if even the first lies too low, that one is taken.
-        """
-        low, high = 0.0, 1.0
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            _place(training, before, after, middle)
-            low, high = (middle, high) if self.gap(model) >= 0 else (low, middle)
-        _place(training, before, after, low)
-
-
-def first_halves(forgotten: InteractionLog, retained: InteractionLog) -> NDArray[np.bool_]:
-    """Which forgotten events are the first half (rounded down) of those of a user with nothing retained: bool [F]."""
-    order = forgotten.chronological()
-    offsets = np.concatenate([[0], np.cumsum(forgotten.user_counts)])
-    user = forgotten.user[order]
-    place = np.arange(len(order)) - offsets[user]
-    found = np.zeros(len(order), np.bool_)
-    found[order] = (place < forgotten.user_counts[user] // 2) & (retained.user_counts[user] == 0)
-    return found
-
-
-def _keys(log: InteractionLog) -> Int64:
-    found: Int64 = log.user.astype(np.int64) * log.n_items + log.item
-    return found
-
-
-def _drawn(log: InteractionLog, among: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Int64, Int64]:
-    """At most 2,000 distinct pairs, users and items."""
-    key = np.unique(_keys(log)[among])
-    if len(key) > _SAMPLE:
-        key = np.sort(rng.choice(key, _SAMPLE, replace=False))
-    return key // log.n_items, key % log.n_items
-
-
-def values(training: RankingTraining[Any]) -> list[torch.Tensor]:
-    """A copy of the parameters."""
-    return [parameter.detach().clone() for parameter in training.parameters()]
-
-
-def _place(training: RankingTraining[Any], before: list[torch.Tensor], after: list[torch.Tensor], share: float) -> None:
-    with torch.no_grad():
-        for parameter, first, second in zip(training.parameters(), before, after, strict=True):
-            parameter.copy_(torch.lerp(first, second, share))
-        training.refresh()
-
-
-def slowed(recipe: Recipe, divisor: float) -> Recipe:
-    """The recipe with its learning rate divided."""
-    rate = build(recipe).config.learning_rate / divisor
-    return Recipe(recipe.model, {**recipe.config, "learning_rate": rate}, recipe.epochs)
-
-
-class Reversal:
-    """The reversed ranking loss of the forgotten pairs: the sum of -log sigmoid(s_uj - s_ui), j not seen by u.
-
-    A random j would take the user's whole taste back, and pairs that were never trained on would fall with the
-    forgotten ones. So j is the best-scored one of several random items, as many as it takes for its mean percentile to
-    be that of held-out pairs: the forgotten pair is compared with what it should look like.
-
-    Scores are those that the victim's loss compares: dot products, or cosines over the temperature. Sequence models
-    score a forgotten event from what came before it in the old sequence; the first event of a user is never a target
-    and has no loss.
-
-    Reference: You et al. 2024, RRL: Recommendation Reverse Learning, AAAI.
-    """
-
-    def __init__(
-        self, training: RankingTraining[Any], old: InteractionLog, request: Request, negatives: int, rivals: int
-    ) -> None:
-        """Take the forgotten pairs or positions of a log; each gets `negatives` times the best of `rivals` items."""
-        self.training = training
-        self.negatives = negatives
-        self.rivals = rivals
-        self.seen = Positives.of(old)
-        forgotten = request.forgotten(old)
-        self.key = np.unique(_keys(forgotten))
-        self.n_items = old.n_items
-        self.windows: Windows | None = None
-        if isinstance(training, SequenceTraining):
-            windows = Windows.of(old, training.config.max_length)
-            rows = np.flatnonzero(np.isin(windows.user, forgotten.user))
-            self.windows = replace(
-                windows, start=windows.start[rows], length=windows.length[rows], user=windows.user[rows]
-            )
-
-    def losses(self, rng: np.random.Generator) -> Iterator[torch.Tensor]:
-        """Parts of the summed loss of all rows, each differentiable; nothing if there is no row."""
-        if isinstance(self.training, PairTraining):
-            yield self._pairs(self.training, rng)
-        elif isinstance(self.training, SequenceTraining) and self.windows is not None:
-            for first in range(0, len(self.windows.start), _CHUNK):
-                part = self._positions(self.training, self.windows, slice(first, first + _CHUNK), rng)
-                if part is not None:
-                    yield part
-
-    def _unseen(self, users: Int64, rng: np.random.Generator) -> Int64:
-        """Unseen items for each row, int64 [B, negatives, rivals]."""
-        count = self.negatives * self.rivals
-        return self.seen.unseen(rng, np.repeat(users, count)).reshape(len(users), self.negatives, self.rivals)
-
-    def _pairs(self, training: PairTraining, rng: np.random.Generator) -> torch.Tensor:
-        final = training.encoder.final(training.first())
-        if training.config.loss == "sampled_softmax":
-            final = functional.normalize(final, dim=-1) / training.config.temperature**0.5
-        user, item = self.key // self.n_items, self.key % self.n_items
-        drawn = self._unseen(user, rng)
-        at_user, at_item = training.places[: self.seen.n_users], training.places[self.seen.n_users :]
-        return _reversed(final[torch.from_numpy(at_user[user])], final, at_item[drawn], at_item[item])
-
-    def _positions(
-        self, training: SequenceTraining, windows: Windows, rows: slice, rng: np.random.Generator
-    ) -> torch.Tensor | None:
-        start, length = windows.start[rows], windows.length[rows]
-        items, valid = padded(windows.items, start, length)
-        target = padded(windows.items, start + 1, length)[0][valid]
-        user = np.repeat(windows.user[rows], length)
-        chosen = np.isin(user * self.n_items + target, self.key)
-        if not chosen.any():
-            return None
-        table = training.network.table()
-        hidden = training.network.encode(torch.from_numpy(items), table, Dropout(0.0, None)).flatten(0, 1)
-        states = hidden[torch.from_numpy(np.flatnonzero(valid)[chosen])]
-        return _reversed(states, table, self._unseen(user[chosen], rng), target[chosen])
-
-
-def _reversed(asking: torch.Tensor, table: torch.Tensor, drawn: Int64, item: Int64) -> torch.Tensor:
-    """Sum over rows of the mean of -log sigmoid(s_j - s_i), j the best of each group.
-
-    Shapes: asking float [B, d]; table float [n, d]; drawn int64 [B, groups, rivals]; item int64 [B] -> scalar.
-    """
-    with torch.no_grad():
-        parts = zip(torch.split(asking, _CHUNK), torch.split(torch.from_numpy(drawn), _CHUNK), strict=True)
-        best = torch.cat([(table[rows] @ here[:, None, :, None])[..., 0].argmax(-1) for here, rows in parts])
-    rival = torch.from_numpy(drawn).gather(-1, best[..., None])[..., 0]
-    each = bpr_each(asking[:, None], table[rival], table[torch.from_numpy(item)][:, None])
-    return each.mean(1).sum()
+from .gradients import fisher, opened, slowed
+from .reversal import Reversal
+from .watch import Watch, values
 
 
 class AscentConfig(UnlearnerConfig):

@@ -14,7 +14,7 @@ from ...datasets.log import Float32, Int64, InteractionLog
 from ...datasets.seeding import rng as seeded
 from ...datasets.seeding import torch_rng
 from ...recommenders.base import Model, Recipe
-from ...recommenders.catalogue import fit
+from ...recommenders.catalogue import build, fit
 from ...recommenders.losses import bpr, sampled_softmax, squared_norm
 from ...recommenders.pairwise import PairwiseConfig, PairwiseModel
 from ...recommenders.sampling import Positives, collisions
@@ -46,6 +46,12 @@ def opened(
 
     model = fit(recipe, log, seed, start=state, harden=keep, epochs=0)
     return model, held[0]
+
+
+def slowed(recipe: Recipe, divisor: float) -> Recipe:
+    """The recipe with its learning rate divided."""
+    rate = build(recipe).config.learning_rate / divisor
+    return Recipe(recipe.model, {**recipe.config, "learning_rate": rate}, recipe.epochs)
 
 
 def fisher(training: RankingTraining[Any], seed: int, batches: int) -> list[torch.Tensor]:

@@ -23,8 +23,8 @@ from ...recommenders.softmax import cross_entropy
 from ...recommenders.trainer import one_thread
 from ..base import Served, Unlearner, UnlearnerConfig
 from ..request import Request
-from .ascent import Watch, slowed, values
-from .gradients import fisher, opened
+from .gradients import fisher, opened, slowed
+from .watch import Watch, values
 
 _CHUNK = 256  # windows at a time
 

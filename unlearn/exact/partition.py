@@ -105,7 +105,7 @@ def balanced_interactions(
 
     Reference: Chen et al. 2022, Recommendation Unlearning, WWW, section 3.2 (interaction-based balanced partition).
     """
-    key, place = np.unique(log.user.astype(np.int64) * log.n_items + log.item, return_inverse=True)
+    key, place = np.unique(log.pair_keys, return_inverse=True)
     ends = [key // max(1, log.n_items), key % max(1, log.n_items)]
     return _clustered([users, items], ends, shards, seed, slack, rounds)[place]
 

@@ -123,7 +123,7 @@ def _sigmoids(model: Recommender, user: Int64, item: Int64, history: Interaction
 
 def _pairs(log: InteractionLog, rows: Int64) -> tuple[Int64, Int64]:
     """The distinct pairs of these events."""
-    pair = np.unique(log.user[rows].astype(np.int64) * log.n_items + log.item[rows])
+    pair = np.unique(log.pair_keys[rows])
     return pair // log.n_items, pair % log.n_items
 
 
@@ -134,19 +134,17 @@ def _first_halves(log: InteractionLog, rows: Int64, folded: Int64) -> Int64:
     count = np.bincount(log.user[order], minlength=log.n_users)
     start = np.cumsum(count) - count
     early = np.arange(len(order)) - start[log.user[order]] < count[log.user[order]] // 2
-    pair = log.user.astype(np.int64) * log.n_items + log.item
-    late = pair[order[~early]]
+    late = log.pair_keys[order[~early]]
     first: Int64 = order[early]
-    return np.sort(first[~np.isin(pair[first], late)])
+    return np.sort(first[~np.isin(log.pair_keys[first], late)])
 
 
 def _held_out(split: Split, users: Int64) -> tuple[Int64, Int64]:
     """Held-out pairs of these users that training has never seen; of all users if there are too few."""
     held, log = split.valid.plus(split.test), split.train
-    seen = log.user.astype(np.int64) * log.n_items + log.item
     own = _pairs(held, np.flatnonzero(np.isin(held.user, users)))
     for user, item in (own, _pairs(held, np.arange(len(held)))):
-        new = ~np.isin(user * log.n_items + item, seen)
+        new = ~np.isin(user * log.n_items + item, log.pair_keys)
         if new.sum() >= _ENOUGH:
             break
     return user[new], item[new]

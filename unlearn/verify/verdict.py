@@ -112,10 +112,10 @@ def verdict(
     else:
         outcome = "honoured"
         reason = f"rho {first.rho:+.2f} [{low:+.2f}, {high:+.2f}] lies within the margin of {margin:g}"
-    more = math.ceil(pairs * (enough / first.power) ** 2) if 0 < first.power < enough else pairs
-    more = max(more, LEAST_PAIRS) if first.power and max(more, LEAST_PAIRS) > pairs else None
+    needed = LEAST_PAIRS if not 0 < first.power < enough else math.ceil(pairs * (enough / first.power) ** 2)
+    settled = outcome != "inconclusive" or not first.power or needed <= pairs
     return Verdict(
-        outcome, reason, over, margin, found, pairs, more if outcome == "inconclusive" else None,
+        outcome, reason, over, margin, found, pairs, None if settled else max(needed, LEAST_PAIRS),
         described(after, retrains, befores, weights),
     )  # fmt: skip
 

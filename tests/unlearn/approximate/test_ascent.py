@@ -12,17 +12,10 @@ from recaudit.datasets.errors import InputError
 from recaudit.datasets.log import InteractionLog
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
-from recaudit.unlearn.approximate.ascent import (
-    AscentConfig,
-    AscentRepair,
-    Reversal,
-    Watch,
-    ascend,
-    first_halves,
-    slowed,
-    values,
-)
-from recaudit.unlearn.approximate.gradients import opened
+from recaudit.unlearn.approximate.ascent import AscentConfig, AscentRepair, ascend
+from recaudit.unlearn.approximate.gradients import opened, slowed
+from recaudit.unlearn.approximate.reversal import Reversal
+from recaudit.unlearn.approximate.watch import Watch, first_halves, values
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
 

@@ -13,9 +13,9 @@ from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
 from recaudit.recommenders.sequences import Windows
 from recaudit.recommenders.sequential import SequenceTraining
-from recaudit.unlearn.approximate.ascent import Watch
 from recaudit.unlearn.approximate.gradients import opened
 from recaudit.unlearn.approximate.settle import SettleConfig, SpliceSettle, nearby, spliced
+from recaudit.unlearn.approximate.watch import Watch
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
 

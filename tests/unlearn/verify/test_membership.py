@@ -67,7 +67,9 @@ def test_separation_is_sklearns_auc(forgotten: list[float], controls: list[float
 
 @given(VALUES, VALUES)
 def test_distance_is_scipys(forgotten: list[float], controls: list[float]) -> None:
-    assert distance(np.array(forgotten), np.array(controls)) == pytest.approx(ks_2samp(forgotten, controls, method="asymp").statistic)
+    assert distance(np.array(forgotten), np.array(controls)) == pytest.approx(
+        ks_2samp(forgotten, controls, method="asymp").statistic
+    )
 
 
 def test_found_at_counts_above_the_quantile() -> None:

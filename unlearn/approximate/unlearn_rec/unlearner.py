@@ -19,9 +19,10 @@ from ....recommenders.pairwise import PairBatch, PairwiseModel
 from ....recommenders.trainer import one_thread
 from ...base import Served, Unlearner, UnlearnerConfig
 from ...request import Request
+from ..watch import Watch
+from .aim import Aim
 from .encoder import Influence, InfluenceEncoder, dependency
-from .level import Aim, Level
-from .losses import Backbone, contrastive, preserving, unlearning
+from .losses import Backbone, contrastive, pair_scores, preserving, unlearning
 
 BACKBONES = ("lightgcn", "simgcl", "sgl")
 
@@ -121,14 +122,14 @@ class UnlearnRec(Unlearner):
             base[gone] = backbone.fresh[gone]
         influence = Influence.of(request.forgotten(served.log), final)
         encoder = self._encoder(served.memory if config.encoder else None, final)
-        level = Level.of(served, request, log, seed)
+        watch = Watch(served, request, log, seed, whole_users=not config.renew)
         tuned = torch.nn.Parameter(base.clone())
 
         def table() -> torch.Tensor:
             return tuned + encoder.shift(influence, masked=config.masked) if config.encoder else tuned * 1.0
 
         best = backbone.state_of(table())
-        aim = None if level is None else Aim.at(level, backbone.state_of(base))
+        aim = Aim.at(watch, served.recipe, backbone.state_of(base)) if watch.known else None
         over, nearest = (1.0, 0.0) if aim is None else aim.miss(best)
         if config.fine_tune == 0 or over <= 0:
             return best
@@ -137,7 +138,7 @@ class UnlearnRec(Unlearner):
         learnt = [tuned, *encoder.mix] if config.encoder else [tuned]
         optimiser = torch.optim.Adam(learnt, lr=config.tune_rate)
         # without a level nothing says when to stop pushing: the forgotten pairs are then left alone
-        push = self._push(level, target, backbone) if level is not None else Push(0.0, 0.0)
+        push = self._push(watch, target, backbone) if watch.known else Push(0.0, 0.0)
         for epoch in range(1, config.fine_tune + 1):
             noise = torch_rng(seed, "unlearn-rec", "tune", "noise", epoch)
             batches = list(backbone.batches(rng(seed, "unlearn-rec", "tune", epoch)))
@@ -172,7 +173,7 @@ class UnlearnRec(Unlearner):
                 retained = request.retained(log)
                 backbone = Backbone(model, retained, seed)
                 influence = Influence.of(request.forgotten(log), final)
-                push = self._push(Level.of(served, request, retained, seed), final, backbone)
+                push = self._push(Watch(served, request, retained, seed, not config.renew), final, backbone)
                 draw = rng(seed, "unlearn-rec", "pre", epoch)
                 self._epoch(encoder, optimiser, backbone, base, influence, push, draw)
             if epoch % every and epoch < epochs:
@@ -237,10 +238,13 @@ class UnlearnRec(Unlearner):
             loss = loss + self.config.preserve * value
         return loss
 
-    def _push(self, level: Level | None, final: torch.Tensor, backbone: Backbone) -> Push:
+    def _push(self, watch: Watch, final: torch.Tensor, backbone: Backbone) -> Push:
         """The mark is the mean held-out score by these final vectors, or 0 if there is none or none is wanted."""
-        marked = level is not None and self.config.marked
-        return Push(self.config.unlearn, level.mark(final, backbone.config) if level and marked else 0.0)
+        if not (watch.known and self.config.marked):
+            return Push(self.config.unlearn, 0.0)
+        user, item = (torch.from_numpy(side) for side in watch.controls)
+        scores = pair_scores(final[user], final[item + watch.history.n_users], backbone.config)
+        return Push(self.config.unlearn, float(scores.mean()))
 
     def _encoder(self, memory: Any, final: torch.Tensor) -> InfluenceEncoder:
         config = self.config
@@ -256,11 +260,11 @@ class UnlearnRec(Unlearner):
         for number in range(4):
             request = simulated(served.log, seed, -1 - number)
             log = request.retained(served.log)
-            level = Level.of(served, request, log, seed)
-            if level is not None:
+            watch = Watch(served, request, log, seed, whole_users=not self.config.renew)
+            if watch.known:
                 influence = Influence.of(request.forgotten(served.log), final)
                 backbone = Backbone(model, log, seed)
-                found.append(Trial(backbone, influence, Aim.at(level, backbone.state_of(base))))
+                found.append(Trial(backbone, influence, Aim.at(watch, served.recipe, backbone.state_of(base))))
         return found
 
 

@@ -17,8 +17,9 @@ from recaudit.recommenders.catalogue import CATALOGUE, build
 from recaudit.recommenders.lightgcn import LightGCN
 from recaudit.recommenders.propagation import adjacency, propagate
 from recaudit.recommenders.sampling import Positives
-from recaudit.unlearn.approximate.unlearn_rec.level import Aim, Level
+from recaudit.unlearn.approximate.unlearn_rec.aim import Aim
 from recaudit.unlearn.approximate.unlearn_rec.unlearner import Memory, UnlearnRec, UnlearnRecConfig, simulated
+from recaudit.unlearn.approximate.watch import Watch
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
 from recaudit.unlearn.verify.membership import percentiles
@@ -147,10 +148,9 @@ def test_forgotten_pairs_fall_towards_the_held_out_ones_and_stop(memorised: Serv
     gone, kept = request.forgotten(memorised.log), request.retained(memorised.log)
     edges = make(encoder=False, fine_tune=0).forget(memorised, request, 0)
     tuned = make(encoder=False, fine_tune=30, tune_rate=0.01).forget(memorised, request, 0)
-    level = Level.of(memorised, request, kept, 0)
-    assert level is not None
+    watch = Watch(memorised, request, kept, 0)
     before, now = (stands(part.model, gone, kept) for part in (edges, tuned))
-    aim = Aim.at(level, edges.trained.state())
+    aim = Aim.at(watch, memorised.recipe, edges.trained.state())
     assert before > aim.height + 0.05, "the toy must memorise"
     assert now < before - 0.3 * (before - aim.height)
     assert now > aim.height - 0.05
@@ -169,29 +169,22 @@ def test_a_model_already_below_the_mark_is_not_pushed(memorised: Served) -> None
     assert torch.equal(tables(pushed.model), tables(memorised.model))
 
 
-def test_the_distance_counts_ruined_held_out_pairs() -> None:
-    class Fixed(Level):
-        def look(self, state: Any) -> tuple[float, float]:
-            return state["now"]
+def test_the_distance_counts_ruined_held_out_pairs(memorised: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = halves(memorised.log)
+    watch = Watch(memorised, request, request.retained(memorised.log), 0)
+    looks = iter([(0.95, 0.8), (0.9, 0.8), (0.8, 0.6), (0.7, 0.9)])
+    monkeypatch.setattr(watch, "look", lambda model: next(looks))
+    state = memorised.trained.state()
+    aim = Aim.at(watch, memorised.recipe, state)
+    for over, distance in ((0.1, 0.1), (0.0, 0.2), (-0.1, 0.1)):
+        assert aim.miss(state) == pytest.approx((over, distance))
 
-    level = Fixed(RECIPE, small_log(), np.empty(0, np.int64), np.empty(0, np.int64), 0)
-    aim = Aim.at(level, {"now": (0.95, 0.8)})  # type: ignore[dict-item]
-    for now, over, distance in (((0.9, 0.8), 0.1, 0.1), ((0.8, 0.6), 0.0, 0.2), ((0.7, 0.9), -0.1, 0.1)):
-        assert aim.miss({"now": now}) == pytest.approx((over, distance))  # type: ignore[dict-item]
 
-
-def test_level_takes_the_requests_own_users_if_they_have_enough(memorised: Served) -> None:
-    few, many = halves(memorised.log, 2), halves(memorised.log, 60)
-    own = np.unique(memorised.log.user[many.rows])
-    level = Level.of(memorised, many, many.retained(memorised.log), 0)
-    assert level is not None
-    assert np.isin(level.user[level.forgotten :], own).all()
-    level = Level.of(memorised, few, few.retained(memorised.log), 0)
-    assert level is not None
-    assert memorised.held_out is not None
-    assert len(level.user) - level.forgotten == len(memorised.held_out)
+def test_users_whose_rows_are_renewed_are_not_watched(memorised: Served) -> None:
     whole = Request.of(memorised.log, "whole", users=np.array([3]))
-    assert Level.of(memorised, whole, whole.retained(memorised.log), 0) is None
+    kept = whole.retained(memorised.log)
+    assert Watch(memorised, whole, kept, 0).known
+    assert not Watch(memorised, whole, kept, 0, whole_users=False).known
 
 
 def test_without_held_out_pairs_nothing_is_pushed(memorised: Served) -> None:
