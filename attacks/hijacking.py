@@ -41,6 +41,7 @@ class Pollution:
     knowledge: float
     surrogate: SequenceConfig
     keeps_arrays: ClassVar[bool] = False
+    trainings: ClassVar[float] = 0.5
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the answer beside target and seed, as JSON."""

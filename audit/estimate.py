@@ -47,15 +47,16 @@ class Cost:
 def estimate(plan: Plan, target: Target, jobs: int | None) -> Cost:
     """The cost of what is missing in a plan.
 
-    A refit costs what the training of the checkpoint cost by its own record, a test of the checkpoint (which fits a
-    surrogate or asks it many times) about half of that, a reference model a small part. Memory counts each worker's
+    A refit costs what the training of the checkpoint cost by its own record, an inquiry what it says itself, a
+    reference model a small part. Memory counts each worker's
     copy of the log (16 bytes an event, three times over while a model is built), its float32 vectors with optimiser
     state, and one block of scores.
     """
     workers = min(jobs or os.cpu_count() or 1, max(len(plan.missing), 1))
     log = target.split.train
     kinds = Counter(cell.kind for cell in plan.missing.values())
-    refits = kinds["refit"] + kinds["inquiry"] / 2
+    asked = sum(cell.inquiry.trainings for cell in plan.missing.values() if cell.inquiry is not None)
+    refits = kinds["refit"] + asked
     seconds = None
     if target.fit_seconds is not None:
         seconds = (refits * target.fit_seconds + 0.5 * (kinds["model"] + kinds["reference"])) / workers

@@ -38,6 +38,7 @@ class Trial:
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     keeps_arrays: ClassVar[bool] = True
+    trainings: ClassVar[float] = 1.0
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the answer beside target and seed, as JSON."""

@@ -42,6 +42,7 @@ class Rewritten:
     cutoff: int
     limits: Limits
     keeps_arrays: ClassVar[bool] = False
+    trainings: ClassVar[float] = 0.5
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the answer beside target and seed, as JSON."""

@@ -50,6 +50,7 @@ class Certificate:
     items: tuple[int, ...]
     utility_users: int
     keeps_arrays: ClassVar[bool] = False
+    trainings: ClassVar[float] = 0.5
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the answer beside target and seed, as JSON."""

@@ -16,7 +16,7 @@ from .residual import Statistic, needed_power, residual
 Outcome = Literal["honoured", "not honoured", "inconclusive"]
 
 LIMITS = (
-    "Only these two files were looked at: nothing is shown about copies, other models, logs, caches, backups or "
+    "Only the models at hand were looked at: nothing is shown about copies, other models, logs, caches, backups or "
     "vectors that were sold on.",
     "A provider who knows these statistics can tune a model until it passes them; canaries and statistics that are "
     "kept secret are the remedy.",
