@@ -1,0 +1,114 @@
+"""`recaudit unlearn` as a user gives it: forget, verify, exit codes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from recaudit.cli.program import app
+
+from .conftest import Recaudit
+
+REFERENCES = ("--retrains", 2, "--refits", 2, "--jobs", 1)
+
+
+def refused(*arguments: object, words: tuple[str, ...]) -> None:
+    """Exit 2 with one line that holds the words, in this process: starting another for each takes seconds."""
+    answer = CliRunner().invoke(app, [str(own) for own in arguments])
+    assert answer.exit_code == 2, answer.output
+    assert answer.stderr.count("\n") == 1, answer.stderr
+    for word in words:
+        assert word in answer.stderr, answer.stderr
+
+
+@pytest.fixture(scope="module")
+def gone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two requests that forget thirty users."""
+    path = tmp_path_factory.mktemp("request") / "gone.csv"
+    lines = [f"{'first' if n < 20 else 'second'},u{n:05d}" for n in range(30)]
+    path.write_text("\n".join(["request,user", *lines]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def after(recaudit: Recaudit, checkpoint: Path, gone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("after") / "ckpt"
+    answer = recaudit("unlearn", "run", "--model", checkpoint, "--method", "downdate", "--request", gone, "--out", path)
+    assert answer.returncode == 0, answer.stderr
+    assert "first:" in answer.stderr
+    assert "second:" in answer.stderr
+    return path
+
+
+def test_an_exact_forgetting_is_honoured(
+    recaudit: Recaudit, checkpoint: Path, after: Path, gone: Path, tmp_path: Path
+) -> None:
+    answer = recaudit(
+        "unlearn", "verify", "--before", checkpoint, "--after", after, "--request", gone, "--out", tmp_path / "o",
+        *REFERENCES, "--json",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert found["verdict"] == "honoured"
+    assert abs(found["statistics"][0]["rho"]) < 1e-3
+    assert json.loads((tmp_path / "o" / "verification.json").read_text()) == found
+    assert recaudit("evaluate", "--model", after, "--json").returncode == 0
+
+
+def test_the_same_checkpoint_is_not(recaudit: Recaudit, checkpoint: Path, gone: Path, tmp_path: Path) -> None:
+    answer = recaudit(
+        "unlearn", "verify", "--before", checkpoint, "--after", checkpoint, "--request", gone, "--out", tmp_path,
+        *REFERENCES,
+    )  # fmt: skip
+    assert answer.returncode == 1, answer.stderr
+    for text in ("NOT HONOURED", "no tensor changed", "still carries", "What this cannot show"):
+        assert text in answer.stdout
+
+
+def test_a_request_of_one_user_is_inconclusive(
+    recaudit: Recaudit, checkpoint: Path, after: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.jsonl"
+    small.write_text('{"user": "u00003"}\n')
+    answer = recaudit(
+        "unlearn", "verify", "--before", checkpoint, "--after", after, "--request", small, "--out", tmp_path / "o",
+        *REFERENCES,
+    )  # fmt: skip
+    assert answer.returncode in (1, 4), answer.stderr  # thirty were forgotten: more than was asked
+    assert "HONOURED" not in answer.stdout or "NOT HONOURED" in answer.stdout
+
+
+EVERYBODY = "user\n" + "".join(f"u{n:05d}\n" for n in range(300))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("user\nnobody\n", ("line 2", "nobody")), ("user\n", ("no request",)),
+        ("name\nx\n", ("unknown column", "name")), (EVERYBODY, ("every event",)),
+    ],
+)  # fmt: skip
+def test_bad_requests_change_nothing(checkpoint: Path, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    path, out = tmp_path / "gone.csv", tmp_path / "after"
+    path.write_text(text)
+    head = ("unlearn", "run", "--model", checkpoint, "--method", "downdate")
+    refused(*head, "--request", path, "--out", out, words=words)
+    assert not out.exists()
+
+
+def test_methods_that_do_not_fit(checkpoint: Path, gone: Path, tmp_path: Path) -> None:
+    head = ("unlearn", "run", "--model", checkpoint, "--request", gone, "--out", tmp_path / "x", "--method")
+    refused(*head, "ascent-repair", words=("ascent-repair", "row by row"))
+    refused(*head, "ascend-repair", words=("Did you mean 'ascent-repair'",))
+    refused(*head, "sisa", words=("several parts",))
+    assert not (tmp_path / "x").exists()
+
+
+def test_help_of_both_teaches_by_example() -> None:
+    for command in ("run", "verify"):
+        answer = CliRunner().invoke(app, ["unlearn", command, "--help"])
+        assert answer.exit_code == 0
+        assert "Example" in answer.stdout

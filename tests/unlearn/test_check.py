@@ -1,0 +1,126 @@
+"""The check "unlearning": verdicts on drawn requests, what they cost, and what is said where nothing can be told."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from audited import evidence_of
+
+from recaudit.audit.bench import Protocol
+from recaudit.audit.engine import make_plan, run_plan
+from recaudit.audit.evidence import Evidence
+from recaudit.audit.probe import NotApplicable
+from recaudit.audit.run import digest
+from recaudit.audit.store import Store
+from recaudit.datasets.split import Split
+from recaudit.recommenders.base import Recipe
+from recaudit.recommenders.catalogue import fit
+from recaudit.recommenders.target import Target
+from recaudit.unlearn.check import UnlearningConfig, UnlearningProbe
+
+from .conformance import small_log
+
+RECIPES = {
+    "ease": Recipe("ease", {"regularisation": 20.0}), "ials": Recipe("ials", {"dim": 24, "regularisation": 0.003}),
+}  # fmt: skip
+SMALL: dict[str, Any] = {"requests": ("part-of-users",), "pairs": 200, "retrains": 5, "refits": 3}
+
+
+@cache
+def target(model: str) -> Target:
+    log = small_log(users=150, items=80, events=3_000)
+    rows = np.random.default_rng(0).permutation(len(log))
+    split = Split(*(log.take(np.sort(part)) for part in np.split(rows, [2_400, 2_700])), "by hand")
+    return Target("t", fit(RECIPES[model], split.train, 0), RECIPES[model], split, 0, "print", {})
+
+
+def found(folder: Path, model: str, **settings: Any) -> dict[str, Evidence]:
+    probe = UnlearningProbe(UnlearningConfig(**(SMALL | settings)), 0)
+    return {own.id: own for own in evidence_of(probe, target(model), folder)}
+
+
+def test_an_exact_method_is_honoured_and_doing_nothing_is_not(tmp_path: Path) -> None:
+    own = found(tmp_path, "ease", unlearners=("downdate",))
+    exact = own["unlearning.downdate.part-of-users.residual"]
+    assert exact.estimate == pytest.approx(0.0, abs=1e-6)
+    assert exact.details["verdict"] == "honoured"
+    nothing = own["unlearning.do-nothing.part-of-users.residual"]
+    assert nothing.estimate == pytest.approx(1.0)
+    assert (nothing.details["verdict"], nothing.details["control"]) == ("not honoured", True)
+    best = own["unlearning.best.part-of-users.residual"]
+    assert (best.estimate, best.measure) == (exact.estimate, "least_residual")
+    assert best.title.endswith(": downdate")
+    assert "unlearning.rows-only.part-of-users.residual" not in own  # EASE has no rows
+    utility = own["unlearning.downdate.part-of-users.utility.ndcg@20"]
+    assert utility.estimate == pytest.approx(0.0, abs=1e-9)
+    assert {"most active twentieth", "others", "changes"} <= set(utility.details)
+
+
+def test_a_model_with_a_seed_has_an_error(tmp_path: Path) -> None:
+    own = found(tmp_path, "ials", unlearners=("retrain",))
+    exact = own["unlearning.retrain.part-of-users.residual"]
+    assert exact.standard_error is not None
+    assert exact.standard_error > 0
+    assert exact.estimate is not None
+    assert exact.estimate < 0.5 < (own["unlearning.do-nothing.part-of-users.residual"].estimate or 0)
+    assert len(exact.cells) == 1 + 5 + 3
+
+
+def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
+    own = found(tmp_path, "ials", unlearners=("downdate", "ascent-repair"))
+    assert "only EASE" in (own["unlearning.downdate.none"].missing or "")
+    best = own["unlearning.best.part-of-users.residual"]
+    assert best.estimate is None
+    assert "no unlearner fits" in (best.missing or "")
+
+
+def test_a_small_request_is_inconclusive(tmp_path: Path) -> None:
+    own = found(tmp_path, "ease", unlearners=("downdate",), pairs=20)
+    assert "inconclusive" in (own["unlearning.downdate.part-of-users.residual"].missing or "")
+
+
+def test_the_same_run_has_the_same_digest_and_resumes(tmp_path: Path) -> None:
+    probe = UnlearningProbe(UnlearningConfig(unlearners=("downdate",), **SMALL), 0)
+    protocol = Protocol((10, 20))
+
+    def run(folder: Path) -> str:
+        store = Store(folder)
+        results, failures = run_plan(
+            make_plan(target("ease"), [probe], protocol, store), target("ease"), protocol, store, jobs=1
+        )
+        assert not failures
+        cells = sorted(results.by_key.values(), key=lambda cell: cell.key)
+        assert any(cell.costs for cell in cells)
+        return digest(cells, probe.evidence(target("ease"), results))
+
+    assert run(tmp_path / "a") == run(tmp_path / "b")
+    assert not make_plan(target("ease"), [probe], protocol, Store(tmp_path / "a")).missing
+
+
+def test_too_little_data(tmp_path: Path) -> None:
+    own = target("ease")
+    bare = own.split.test.take(np.empty(0, np.int64))
+    nothing_held_out = Target("t", own.model, own.recipe, Split(own.split.train, bare, bare, "none"), 0, "print", {})
+    with pytest.raises(NotApplicable, match="never trained on"):
+        UnlearningProbe(UnlearningConfig(**SMALL), 0).cells(nothing_held_out)
+    tiny = Target("t", own.model, own.recipe, Split(own.split.train.take(np.arange(5)), bare, bare, "x"), 0, "p", {})
+    with pytest.raises(NotApplicable, match="too few"):
+        UnlearningProbe(UnlearningConfig(**SMALL), 0).cells(tiny)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"unlearners": ("none",)}, "unknown unlearner"), ({"unlearners": ()}, "at least one unlearner"),
+        ({"requests": ()}, "at least one kind"), ({"settings": {"influence": {"x": 1}}}, "no field 'x'"),
+        ({"retrains": 1}, "greater than or equal to 2"),
+    ],
+)  # fmt: skip
+def test_bad_settings(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        UnlearningConfig(**settings)
+    assert "ascent-repair" in UnlearningConfig(unlearners="all").unlearners  # type: ignore[arg-type]

@@ -1,0 +1,248 @@
+"""U-LiRA: a likelihood-ratio attack that tells "trained, then unlearned" from "never trained", pair by pair."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ...datasets.errors import InputError
+from ...datasets.log import Int64, InteractionLog
+from ...datasets.seeding import derive, rng
+from ...datasets.split import Split
+from ...recommenders.base import Recipe, Recommender
+from ...recommenders.catalogue import fit
+from ...recommenders.consumed import consumed
+from ..base import Served, Unlearner
+from ..fold_in import FoldedIn
+from ..request import Request
+from .membership import Float64, found_at, percentiles, separation
+from .question import Question, question
+
+POOLED_BELOW = 16
+"""With fewer shadows on a side a variance of each pair's own says little: one for all pairs is taken."""
+_LEAST = 3
+
+
+@dataclass(frozen=True, eq=False)
+class LiraResult:
+    """How well the attack tells victims that were made to forget from victims that never knew.
+
+    Attributes:
+        auc: mean over the victims of the AUC of the pairs, .5 is no difference.
+        interval: where it lies at the confidence asked for, from the spread of the victims.
+        tpr: share of the pairs of unlearned victims above all but a share `fpr` of the others.
+        tpr_interval: of Clopper and Pearson, as if all pairs of all victims were independent. Pairs of one victim
+            are not, so it is too narrow.
+        fpr: the rate of false alarms it is taken at.
+        by_victim: float64 [K], the AUC of each victim and its counterpart.
+        in_ratio: float64 [K, P], log-likelihood ratio of unlearned victims; large is "was trained on".
+        out_ratio: float64 [K, P], of victims never trained on the pairs.
+        pooled: whether one variance was taken for all pairs of a side.
+    """
+
+    auc: float
+    interval: tuple[float, float]
+    tpr: float
+    tpr_interval: tuple[float, float]
+    fpr: float
+    by_victim: Float64
+    in_ratio: Float64
+    out_ratio: Float64
+    pooled: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Shadows:
+    """What shadows say of pairs, by `logits`.
+
+    Attributes:
+        user: int64 [P], of the forgotten pairs; of users who are forgotten whole those of the second half.
+        item: int64 [P].
+        unlearned: float64 [K, P], by models that were trained on them, then made to forget.
+        never: float64 [K, P], by models that were never trained on them.
+        retained_user: int64 [R], of retained pairs of the same users; none of users who are forgotten whole.
+        retained_item: int64 [R].
+        retained_unlearned: float64 [K, R], by the first models. Both were trained on these pairs: a difference is
+            what the unlearning did to them, higher is more exposed than after a training without the forget set.
+        retained_never: float64 [K, R], by the second.
+    """
+
+    user: Int64
+    item: Int64
+    unlearned: Float64
+    never: Float64
+    retained_user: Int64
+    retained_item: Int64
+    retained_unlearned: Float64
+    retained_never: Float64
+
+
+def lira(
+    in_scores: Float64, out_scores: Float64, pooled: bool | None = None, *, fpr: float = 0.01, confidence: float = 0.95
+) -> LiraResult:
+    """The attack on every shadow in turn, with normals fitted to the scores of the others.
+
+    The ratio is log N(x; m_in, s_in) - log N(x; m_out, s_out), means and variances of each pair from K - 1 shadows a
+    side. Shadow k of *both* sides is left out when one of the two is the victim: with K - 1 on its own side alone,
+    every victim would look less like its own kind, and the null would lie below .5.
+
+    AUC k compares the P pairs of both victims k. Under the null it is a mean of symmetric terms g_kl over the others,
+    each of which two victims share, so that the variance of the mean is 2 (K - 1) / (K - 2) times what K independent
+    values of that spread would give; the interval (Student's t, K - 1 degrees) is widened by the root of that, and is
+    wider than needed where the attack succeeds.
+
+    Args:
+        in_scores: float64 [K, P], K >= 3, any scale on which pairs are about normal.
+        out_scores: float64 [K, P].
+        pooled: one variance for all pairs of a side; None for below 16 shadows.
+        fpr: rate of false alarms, above 0 and below 1.
+        confidence: of the intervals.
+
+    Raises:
+        InputError: other shapes, too few shadows, or a value that is not finite.
+
+    References: Hayes, Shumailov, Triantafillou, Khalifa, Papernot 2024, Inexact Unlearning Needs More Careful
+        Evaluations to Avoid a False Sense of Privacy, arXiv 2403.01218 (U-LiRA); Carlini, Chien, Nasr, Song, Terzis,
+        Tramer 2022, Membership Inference Attacks From First Principles, IEEE S&P; Clopper and Pearson 1934.
+    """
+    inside, outside = np.asarray(in_scores, np.float64), np.asarray(out_scores, np.float64)
+    if inside.ndim != 2 or inside.shape != outside.shape or len(inside) < _LEAST or not inside.shape[1]:
+        raise InputError(
+            f"scores of shape {inside.shape} and {outside.shape}; both must be shadows x pairs, with {_LEAST} shadows"
+        )
+    if not (np.isfinite(inside).all() and np.isfinite(outside).all()):
+        raise InputError("a score of a shadow is not finite; no normal can be fitted to it")
+    count, pairs = inside.shape
+    shared = count < POOLED_BELOW if pooled is None else pooled
+    floor = 1e-6 * float(np.var(np.concatenate([inside, outside]))) + 1e-12  # models without a seed do not spread
+    ratios = np.empty((2, count, pairs))
+    for k in range(count):
+        others = np.arange(count) != k
+        fitted = [_normal(side[others], shared, floor) for side in (inside, outside)]
+        for place, side in enumerate((inside, outside)):
+            (mean, variance), (mean_out, variance_out) = fitted
+            ratios[place, k] = _log(side[k], mean, variance) - _log(side[k], mean_out, variance_out)
+    by_victim = np.array([separation(ratios[0, k], ratios[1, k]) for k in range(count)])
+    auc = float(by_victim.mean())
+    widen = math.sqrt(2 * (count - 1) / (count - 2))
+    reach = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * widen * float(by_victim.std(ddof=1)) / count**0.5
+    tpr, total = found_at(ratios[0].ravel(), ratios[1].ravel(), rate=fpr), count * pairs
+    return LiraResult(
+        auc, (max(0.0, auc - reach), min(1.0, auc + reach)), tpr,
+        clopper_pearson(round(tpr * total), total, confidence), fpr, by_victim, ratios[0], ratios[1], shared,
+    )  # fmt: skip
+
+
+def clopper_pearson(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a chance from `count` successes in `total` independent trials, two-sided.
+
+    Reference: Clopper and Pearson 1934, Biometrika 26.
+    """
+    tail = (1 - confidence) / 2
+    low = 0.0 if count == 0 else float(stats.beta.ppf(tail, count, total - count + 1))
+    high = 1.0 if count == total else float(stats.beta.ppf(1 - tail, count + 1, total - count))
+    return low, high
+
+
+def logits(model: Recommender, user: Int64, item: Int64, history: InteractionLog) -> Float64:
+    """The log odds of the item against the user's other items outside the history: float64 [P].
+
+    log((r + 1/2) / (n - r + 1/2)), r of n items beaten, from `percentiles`: it needs ranks alone, so that it exists for
+    every recommender and does not move with the scale of the scores. It saturates where an item beats all others.
+
+    Args:
+        model: anything that scores.
+        user: int64 [P].
+        item: int64 [P].
+        history: what counts as known.
+
+    Raises:
+        DataError: a score is NaN.
+    """
+    known = consumed(history)
+    inside = np.asarray(known[user, item]).ravel() > 0
+    others = np.maximum(history.n_items - np.diff(known.indptr)[user] - ~inside, 0)
+    beaten = percentiles(model, user, item, history) * others
+    found: Float64 = np.log((beaten + 0.5) / (others - beaten + 0.5))
+    return found
+
+
+def shadows(
+    unlearner: Unlearner,
+    recipe: Recipe,
+    split: Split,
+    request: Request,
+    k: int,
+    seed: int,
+    *,
+    pairs: int = 5_000,
+    retained: int = 1_000,
+) -> Shadows:
+    """Train K models on the whole log and make them forget, and K without the forget set; each with its own seeds.
+
+    A shadow is trained on all of the forget set or on nothing of it: what is tested is the request as it is served. If
+    the unlearner puts a model of its own in service (shards), so do the shadows that never knew, or the attack would
+    tell the ensemble from the single model. What is known of users is the same for all, see `question.Question`.
+
+    Args:
+        unlearner: under test.
+        recipe: of the models; its epochs are run, nothing is validated.
+        split: training part with the forget set.
+        request: rows of the training part.
+        k: K, shadows of either kind, 3 or more for `lira`.
+        seed: of trainings, unlearning and the choice of pairs.
+        pairs: forgotten pairs that are looked at, at most.
+        retained: retained pairs, at most.
+
+    Raises:
+        InputError: the unlearner cannot be used on such a model.
+        DataError: validation and test part are empty.
+    """
+    why = unlearner.why_not(recipe, split.train)
+    if why is not None:
+        raise InputError(f"{unlearner.name} cannot be used: {why}")
+    asked = question(split, request, seed, pairs=pairs)
+    log, held = split.train, split.valid if len(split.valid) else None
+    keys = np.unique(asked.retained.pair_keys[np.isin(asked.retained.user, log.user[request.rows])])
+    if len(keys) > retained:
+        keys = np.sort(rng(seed, "unlearning", "lira", "retained").choice(keys, retained, replace=False))
+    kept = keys // log.n_items, keys % log.n_items
+    found: list[list[tuple[Float64, Float64]]] = [[], []]
+    for place in range(k):
+        before = Served(recipe, log, fit(recipe, log, derive(seed, "lira", "in", place)), held_out=held)
+        own = derive(seed, "lira", "prepare", place)
+        ready = unlearner.prepare(before, own)
+        after = unlearner.forget(ready, request, derive(seed, "lira", "forget", place)).model
+        own = derive(seed, "lira", "out", place)
+        never = Served(recipe, asked.retained, fit(recipe, asked.retained, own), held_out=held)
+        if ready.model is not before.model:
+            never = unlearner.prepare(never, own)
+        for side, model in zip(found, (after, never.model), strict=True):
+            side.append(_both(model, asked, kept))
+    tables = [[np.stack([row[part] for row in side]) for part in (0, 1)] for side in found]
+    return Shadows(
+        asked.user, asked.item, tables[0][0], tables[1][0], kept[0], kept[1], tables[0][1], tables[1][1]
+    )  # fmt: skip
+
+
+def _both(model: Recommender, asked: Question, kept: tuple[Int64, Int64]) -> tuple[Float64, Float64]:
+    """The logits of forgotten and of retained pairs."""
+    served = FoldedIn(model, asked.retained, asked.known, asked.folded)
+    forgotten = logits(served, asked.user, asked.item, asked.known)
+    return forgotten, logits(served, *kept, asked.known)
+
+
+def _normal(scores: Float64, pooled: bool, floor: float) -> tuple[Float64, NDArray[np.float64]]:
+    """Mean [P] and variance [P] (or [1] if pooled) of each pair."""
+    variance = scores.var(axis=0, ddof=1)
+    return scores.mean(axis=0), np.maximum(variance.mean(keepdims=True) if pooled else variance, floor)
+
+
+def _log(x: Float64, mean: Float64, variance: Float64) -> Float64:
+    """Log density of normals, less a constant."""
+    found: Float64 = -0.5 * ((x - mean) ** 2 / variance + np.log(variance))
+    return found
