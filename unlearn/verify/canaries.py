@@ -125,7 +125,9 @@ def plant(log: InteractionLog, kind: Kind, count: int, seed: int) -> Planted:
     rounds = -(-count // len(among))
     origin = np.concatenate([stream.permutation(among) for _ in range(rounds)])[:count].astype(np.int64)
     profiles = (_pairs if kind == "pairs" else _copies)(log, seen, origin, stream)
-    included = _coins(count, rng(seed, "unlearning", "canaries", "coins"))
+    coins, included = rng(seed, "unlearning", "canaries", "coins"), np.zeros(count, np.bool_)
+    while included.all() or not included.any():  # given how many are heads, all labellings stay equally likely
+        included = coins.random(count) < 0.5
     if kind == "pairs":
         own = _part(profiles, included)
         added = replace(log, user=origin[included].astype(np.int32), item=own.item, value=own.value, time=own.time)
@@ -370,14 +372,6 @@ def _part(profiles: Profiles, rows: NDArray[np.bool_]) -> Profiles:
     value = None if profiles.value is None else profiles.value[rows]
     time = None if profiles.time is None else profiles.time[rows]
     return replace(profiles, account=profiles.account[rows], item=profiles.item[rows], value=value, time=time)
-
-
-def _coins(count: int, stream: np.random.Generator) -> NDArray[np.bool_]:
-    """Fair coins, bool [m], not all alike; given how many are heads, all labellings are equally likely."""
-    while True:
-        included = stream.random(count) < 0.5
-        if included.any() and not included.all():
-            return included
 
 
 def _relabelled(centred: Float64, included: NDArray[np.bool_], draws: int, seed: int) -> Iterator[Float64]:

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from recaudit.datasets.errors import InputError
+from recaudit.datasets.log import InteractionLog
+from recaudit.datasets.split import Split
+from recaudit.recommenders.base import Recipe
+from recaudit.unlearn.base import Unlearner
+from recaudit.unlearn.controls import DoNothing, RowsOnly
+from recaudit.unlearn.drawing import draw
+from recaudit.unlearn.exact.retrain import Retrain
+from recaudit.unlearn.exact.sisa import SISA, SISAConfig
+from recaudit.unlearn.request import Request
+from recaudit.unlearn.verify.lira import Shadows, clopper_pearson, lira, logits, shadows
+
+from ..conformance import small_log
+
+LOG = small_log(users=80, items=60, events=1_600)
+IALS = Recipe("ials", {"dim": 16, "regularisation": 0.003, "sweeps": 4})
+
+
+def split() -> Split:
+    rows = np.random.default_rng(0).permutation(len(LOG))
+    parts = [LOG.take(np.sort(part)) for part in np.split(rows, [1_200, 1_400])]
+    return Split(*parts, "by hand")
+
+
+def normals(seed: int, count: int, pairs: int, apart: float, common: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of pairs with places and, unless one, widths of their own; `common` is what a model shifts all pairs by."""
+    rng = np.random.default_rng(seed)
+    place, width = rng.normal(0, 3, pairs), rng.uniform(0.5, 2, pairs) if count >= 16 else np.ones(pairs)
+    noise = rng.standard_normal((2, count, pairs)) + common * rng.standard_normal((2, count, 1))
+    return place + width * (noise[0] + apart), place + width * noise[1]
+
+
+@pytest.mark.parametrize(("apart", "count"), [(1.0, 64), (2.0, 64), (2.0, 12)])
+def test_auc_of_known_normals(apart: float, count: int) -> None:
+    found = lira(*normals(0, count, 400, apart))
+    assert found.auc == pytest.approx(norm.cdf(apart / 2**0.5), abs=0.02)
+    assert found.interval[0] <= found.auc <= found.interval[1]
+    assert found.pooled == (count < 16)
+    assert found.in_ratio.shape == found.out_ratio.shape == (count, 400)
+    # at a rate of false alarms of 1 %, the Neyman-Pearson test finds so many
+    assert found.tpr == pytest.approx(norm.sf(norm.isf(0.01) - apart), abs=0.05)
+    assert found.tpr_interval[0] <= found.tpr <= found.tpr_interval[1]
+    lower = lira(*normals(0, count, 400, -apart))  # over-forgotten pairs are found as well
+    assert lower.auc == pytest.approx(found.auc, abs=0.02)
+
+
+def test_ratios_by_hand() -> None:
+    inside, outside = np.array([[9.0], [1.0], [3.0]]), np.array([[9.0], [0.0], [4.0]])
+    found = lira(inside, outside, pooled=False)
+    # victims 0 are judged by {1, 3}: mean 2, variance 2, and {0, 4}: mean 2, variance 8
+    wanted = norm.logpdf(9, 2, 2**0.5) - norm.logpdf(9, 2, 8**0.5)
+    assert found.in_ratio[0, 0] == pytest.approx(wanted)
+    assert found.out_ratio[0, 0] == pytest.approx(wanted)
+    assert found.by_victim[0] == 0.5
+
+
+@pytest.mark.parametrize("common", [0.0, 1.0])
+@pytest.mark.parametrize("count", [4, 8, 20])
+def test_the_null_interval_holds_one_half(count: int, common: float) -> None:
+    found = [lira(*normals(seed, count, 60, 0.0, common)) for seed in range(60)]
+    held = sum(own.interval[0] <= 0.5 <= own.interval[1] for own in found)
+    assert held >= 52  # 57 of 60 are expected
+    assert np.mean([own.auc for own in found]) == pytest.approx(0.5, abs=0.02)
+    assert np.mean([own.tpr for own in found]) == pytest.approx(0.01, abs=0.01)
+
+
+def test_models_without_a_seed_are_told_or_not() -> None:
+    place = np.random.default_rng(0).normal(size=50)
+    same = lira(np.tile(place, (4, 1)), np.tile(place, (4, 1)))
+    assert (same.auc, same.interval) == (0.5, (0.5, 0.5))
+    apart = lira(np.tile(place, (4, 1)) + 1, np.tile(place, (4, 1)))
+    assert (apart.auc, apart.tpr) == (1.0, 1.0)
+
+
+def test_wrong_scores_are_named() -> None:
+    good = np.zeros((4, 5))
+    for first, second in ((good[:2], good[:2]), (good, good[:3]), (good[:, :0], good[:, :0]), (good[0], good[0])):
+        with pytest.raises(InputError, match="shadows x pairs"):
+            lira(first, second)
+    with pytest.raises(InputError, match="not finite"):
+        lira(good, np.full((4, 5), np.nan))
+
+
+def test_clopper_pearson_covers() -> None:
+    assert clopper_pearson(0, 10)[0] == 0
+    assert clopper_pearson(10, 10)[1] == 1
+    assert clopper_pearson(0, 3_000)[1] == pytest.approx(3.69 / 3_000, rel=0.01)
+    low, high = np.array([clopper_pearson(count, 40) for count in range(41)]).T
+    for chance in (0.02, 0.3, 0.5):
+        drawn = np.random.default_rng(0).binomial(40, chance, 4_000)
+        assert np.mean((low[drawn] <= chance) & (chance <= high[drawn])) >= 0.94
+
+
+class Fixed:
+    def __init__(self, table: list[list[float]]) -> None:
+        self.table = np.array(table, np.float32)
+        self.n_users, self.n_items = self.table.shape
+
+    def scores(self, users: np.ndarray, history: InteractionLog) -> np.ndarray:
+        found: np.ndarray = self.table[users]
+        return found
+
+
+def test_logits_by_hand() -> None:
+    ids = np.array(["0"]), np.array(list("abcde"))
+    history = InteractionLog(np.zeros(1, np.int32), np.zeros(1, np.int32), *ids)
+    model = Fixed([[0.5, 1, 2, 3, 3]])
+    found = logits(model, np.zeros(5, np.int64), np.arange(5), history)
+    # of the three others outside the history (four for the known item) 0, 0, 1, 2.5, 2.5 are beaten
+    beaten, others = np.array([0, 0, 1, 2.5, 2.5]), np.array([4, 3, 3, 3, 3])
+    np.testing.assert_allclose(found, np.log((beaten + 0.5) / (others - beaten + 0.5)))
+
+
+def made(unlearner: Unlearner, recipe: Recipe, kind: str = "part-of-users", k: int = 4) -> Shadows:
+    own = split()
+    return shadows(unlearner, recipe, own, draw(own.train, kind, 150, 0), k, 0, retained=80)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unlearner", [DoNothing(), RowsOnly()])
+def test_what_is_left_is_found(unlearner: Unlearner) -> None:
+    found = made(unlearner, IALS)
+    judged = lira(found.unlearned, found.never)
+    assert judged.auc > 0.7
+    assert judged.interval[0] > 0.5
+    assert judged.tpr > 0.05
+
+
+@pytest.mark.parametrize("kind", ["part-of-users", "users"])
+def test_a_retrain_cannot_be_told(kind: str) -> None:
+    found = made(Retrain(), IALS, kind, k=6)
+    low, high = lira(found.unlearned, found.never).interval
+    assert low <= 0.5 <= high
+    if kind == "users":
+        assert found.retained_never.shape == (6, 0)
+    else:
+        low, high = lira(found.retained_unlearned, found.retained_never).interval
+        assert low <= 0.5 <= high
+
+
+def test_whole_users_are_found_by_what_the_items_learnt() -> None:
+    found = made(DoNothing(), IALS, "users", k=6)
+    assert lira(found.unlearned, found.never).interval[0] > 0.5
+
+
+def test_pairs_of_the_shadows() -> None:
+    own, asked = split(), draw(split().train, "part-of-users", 150, 0)
+    found = made(DoNothing(), Recipe("popularity", {}), k=3)
+    gone, kept = asked.forgotten(own.train), asked.retained(own.train)
+    assert set(found.user * LOG.n_items + found.item) == set(gone.pair_keys.tolist())
+    assert set(found.retained_user * LOG.n_items + found.retained_item) <= set(kept.pair_keys.tolist())
+    assert set(found.retained_user.tolist()) <= set(gone.user.tolist())
+    assert found.retained_never.shape == found.retained_unlearned.shape == (3, 80)
+    again = made(DoNothing(), Recipe("popularity", {}), k=3)
+    np.testing.assert_array_equal(again.unlearned, found.unlearned)
+
+
+def test_an_ensemble_is_compared_with_ensembles() -> None:
+    found = made(SISA(SISAConfig(shards=2)), Recipe("ials", {"dim": 8, "sweeps": 2}), k=6)
+    low, high = lira(found.unlearned, found.never).interval
+    assert low <= 0.5 <= high
+
+
+def test_an_unlearner_that_does_not_fit_is_refused() -> None:
+    own = split()
+    with pytest.raises(InputError, match="rows-only cannot be used"):
+        shadows(RowsOnly(), Recipe("ease", {}), own, Request.of(own.train, "x", users=np.array([0])), 3, 0)
