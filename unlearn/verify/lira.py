@@ -164,7 +164,7 @@ def logits(model: Recommender, user: Int64, item: Int64, history: InteractionLog
         DataError: a score is NaN.
     """
     known = consumed(history)
-    inside = np.asarray(known[user, item]).ravel() > 0
+    inside = np.isin(user * history.n_items + item, history.pair_keys)
     others = np.maximum(history.n_items - np.diff(known.indptr)[user] - ~inside, 0)
     beaten = percentiles(model, user, item, history) * others
     found: Float64 = np.log((beaten + 0.5) / (others - beaten + 0.5))

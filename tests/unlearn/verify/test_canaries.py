@@ -93,7 +93,7 @@ def test_p_by_hand() -> None:
     assert found.auc == 1
     # six labellings; differences of means x 10: 2, 1, 0, 0, -1, -2
     assert (found.p, found.p_left, found.p_over) == pytest.approx((2 / 6, 1 / 6, 1))
-    found = canaries.test(values, np.array([False, True, True, False]))  # difference 0 - one of the middle ones
+    found = canaries.test(values, np.array([True, True, False, False]))  # difference 0
     assert (found.p, found.p_left, found.p_over) == pytest.approx((1, 4 / 6, 4 / 6))
 
 
@@ -246,7 +246,7 @@ def test_a_damaged_list_is_named(tmp_path: Path) -> None:
             canaries.load(path, planted.log)
     for text in ("", "[1, 2]", "{}", "[" * 100_000, json.dumps(good | {"kind": "items"})):
         path.write_text(text)
-        with pytest.raises(InputError, match="secret.json"):
+        with pytest.raises(InputError, match=r"secret\.json"):
             canaries.load(path, planted.log)
     with pytest.raises(InputError, match="cannot be read"):
         canaries.load(tmp_path / "none.json", planted.log)

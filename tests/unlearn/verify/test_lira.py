@@ -29,7 +29,7 @@ def split() -> Split:
 
 
 def normals(seed: int, count: int, pairs: int, apart: float, common: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of pairs with places and, unless one, widths of their own; `common` is what a model shifts all pairs by."""
+    """Scores of pairs with places, and from 16 models on widths, of their own; a model shifts all pairs by `common`."""
     rng = np.random.default_rng(seed)
     place, width = rng.normal(0, 3, pairs), rng.uniform(0.5, 2, pairs) if count >= 16 else np.ones(pairs)
     noise = rng.standard_normal((2, count, pairs)) + common * rng.standard_normal((2, count, 1))
@@ -128,7 +128,7 @@ def test_what_is_left_is_found(unlearner: Unlearner) -> None:
     judged = lira(found.unlearned, found.never)
     assert judged.auc > 0.7
     assert judged.interval[0] > 0.5
-    assert judged.tpr > 0.05
+    assert judged.tpr_interval[0] > 0.02
 
 
 @pytest.mark.parametrize("kind", ["part-of-users", "users"])
