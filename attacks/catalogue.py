@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ..datasets.plugins import Catalogue
@@ -49,25 +49,7 @@ def _fault(found: Any) -> str | None:
 
 CATALOGUE: Catalogue[Attack] = Catalogue("attack", "recaudit.attacks", ATTACKS, __package__, _fault)
 
-
-def names() -> tuple[str, ...]:
-    """All attack names: the built-in ones, then outsiders'."""
-    return CATALOGUE.names()
-
-
-def attack_class(name: str) -> type[Attack]:
-    """The class of an attack; InputError as for `Catalogue.find`."""
-    return CATALOGUE.find(name)
-
-
-def build(name: str, settings: Mapping[str, Any] | None = None) -> Attack:
-    """An attack with its settings.
-
-    Raises:
-        InputError: unknown attack, unknown field, or a value outside its range.
-    """
-    kind = attack_class(name)
-    return kind(CATALOGUE.settings(name, kind.config_type, settings or {}))
+names, attack_class, build = CATALOGUE.names, CATALOGUE.find, CATALOGUE.build
 
 
 def distinct(wanted: Iterable[str], kind: Kind) -> dict[str, tuple[str, ...]]:

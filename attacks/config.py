@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from ..audit.probe import ProbeConfig
 from ..datasets.errors import InputError
 from .budget import accounts_of
-from .catalogue import build, names
+from .catalogue import CATALOGUE, names
 from .goal import Placement
 from .targets import STRATA, Stratum
 
@@ -63,9 +63,7 @@ class InjectionConfig(ProbeConfig):
     def _known(cls, attacks: tuple[str, ...]) -> tuple[str, ...]:
         if not attacks:
             raise ValueError("name at least one attack, see `recaudit list attacks`")
-        for name in attacks:
-            _or_value_error(build, name)
-        return tuple(dict.fromkeys(attacks))
+        return tuple(dict.fromkeys(CATALOGUE.sound(name) for name in attacks))
 
     @field_validator("sizes")
     @classmethod
@@ -83,7 +81,7 @@ class InjectionConfig(ProbeConfig):
                 f"seeds_per_target ({self.seeds_per_target}) must not exceed control_seeds ({self.control_seeds})"
             )
         for name, settings in self.settings.items():
-            _or_value_error(build, name, settings)
+            CATALOGUE.sound(name, settings)
         return self
 
 

@@ -93,6 +93,28 @@ class Catalogue(Generic[Kind]):
             raise InputError(f"{self.what} {name!r} of {_source(entry)} {fault}")
         return found
 
+    def build(self, name: str, settings: Mapping[str, Any] | None = None) -> Kind:
+        """One of this name with its settings.
+
+        Raises:
+            InputError: see `find` and `settings`.
+        """
+        kind: Any = self.find(name)
+        found: Kind = kind(self.settings(name, kind.config_type, settings or {}))
+        return found
+
+    def sound(self, name: str, settings: Mapping[str, Any] | None = None) -> str:
+        """The name, if one can be built; for validators of pydantic, which name the field.
+
+        Raises:
+            ValueError: the message of `build`.
+        """
+        try:
+            self.build(name, settings)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return name
+
     def settings(self, name: str, config_type: type[BaseModel], values: Mapping[str, Any]) -> Any:
         """Validated settings, of `config_type`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ..datasets.plugins import Catalogue
@@ -52,22 +51,4 @@ def _fault(found: Any) -> str | None:
 
 CATALOGUE: Catalogue[Defense] = Catalogue("defence", "recaudit.defenses", DEFENSES, __package__, _fault)
 
-
-def names() -> tuple[str, ...]:
-    """All defence names: the built-in ones in the order of `DEFENSES`, then outsiders'."""
-    return CATALOGUE.names()
-
-
-def defense_class(name: str) -> type[Defense]:
-    """The class of a defence; InputError as for `Catalogue.find`."""
-    return CATALOGUE.find(name)
-
-
-def build(name: str, settings: Mapping[str, Any] | None = None) -> Defense:
-    """A defence with its settings.
-
-    Raises:
-        InputError: unknown defence, unknown field, or a value outside its range.
-    """
-    kind = defense_class(name)
-    return kind(CATALOGUE.settings(name, kind.config_type, settings or {}))
+names, defense_class, build = CATALOGUE.names, CATALOGUE.find, CATALOGUE.build

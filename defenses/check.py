@@ -13,10 +13,9 @@ from ..attacks.reading import Reader, mean
 from ..audit.cell import Cell
 from ..audit.evidence import Evidence, Unit
 from ..audit.probe import Probe, Results
-from ..datasets.errors import InputError
 from ..datasets.log import InteractionLog
 from ..recommenders.target import Target
-from .catalogue import build, names
+from .catalogue import CATALOGUE, names
 from .choice import best, by_cluster, outcomes
 from .design import DefenseDesign, make_defense_design
 from .protection import ACTIVITY, PREFIX
@@ -43,20 +42,12 @@ class DefensesConfig(InjectionConfig):
     def _known_defenses(cls, defenses: tuple[str, ...]) -> tuple[str, ...]:
         if not defenses:
             raise ValueError("name at least one defence, see `recaudit list defenses`")
-        return tuple(dict.fromkeys(_built(name, None) for name in defenses))
+        return tuple(dict.fromkeys(CATALOGUE.sound(name) for name in defenses))
 
     @field_validator("defense_settings")
     @classmethod
     def _valid(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        return {_built(name, own): own for name, own in settings.items()}
-
-
-def _built(name: str, settings: dict[str, Any] | None) -> str:
-    try:
-        build(name, settings)
-    except InputError as error:  # pydantic names the field
-        raise ValueError(str(error)) from None
-    return name
+        return {CATALOGUE.sound(name, own): own for name, own in settings.items()}
 
 
 class DefenseProbe(Probe):

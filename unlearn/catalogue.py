@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ..datasets.plugins import Catalogue
@@ -30,22 +29,4 @@ def _fault(found: Any) -> str | None:
 
 CATALOGUE: Catalogue[Unlearner] = Catalogue("unlearner", "recaudit.unlearners", UNLEARNERS, __package__, _fault)
 
-
-def names() -> tuple[str, ...]:
-    """All unlearners' names: the built-in ones in the order of `UNLEARNERS`, then outsiders'."""
-    return CATALOGUE.names()
-
-
-def unlearner_class(name: str) -> type[Unlearner]:
-    """The class of an unlearner; InputError as for `Catalogue.find`."""
-    return CATALOGUE.find(name)
-
-
-def build(name: str, settings: Mapping[str, Any] | None = None) -> Unlearner:
-    """An unlearner with its settings.
-
-    Raises:
-        InputError: unknown unlearner, unknown field, or a value outside its range.
-    """
-    kind = unlearner_class(name)
-    return kind(CATALOGUE.settings(name, kind.config_type, settings or {}))
+names, unlearner_class, build = CATALOGUE.names, CATALOGUE.find, CATALOGUE.build

@@ -16,7 +16,7 @@ from ..audit.statistics import paired_standard_error
 from ..datasets.errors import DataError, InputError
 from ..datasets.seeding import derive
 from ..recommenders.target import Target
-from .catalogue import build, names
+from .catalogue import CATALOGUE, build, names
 from .drawing import DRAWS, Draw, draw
 from .request import Request
 from .trial import How, Trial
@@ -55,12 +55,12 @@ class UnlearningConfig(ProbeConfig):
     def _known(cls, unlearners: tuple[str, ...]) -> tuple[str, ...]:
         if not unlearners:
             raise ValueError("name at least one unlearner, see `recaudit list unlearners`")
-        return tuple(dict.fromkeys(_built(name, None) for name in unlearners))
+        return tuple(dict.fromkeys(CATALOGUE.sound(name) for name in unlearners))
 
     @field_validator("settings")
     @classmethod
     def _valid(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        return {_built(name, own): own for name, own in settings.items()}
+        return {CATALOGUE.sound(name, own): own for name, own in settings.items()}
 
     @field_validator("requests")
     @classmethod
@@ -68,14 +68,6 @@ class UnlearningConfig(ProbeConfig):
         if not requests:
             raise ValueError(f"name at least one kind of request: {', '.join(DRAWS)}")
         return tuple(dict.fromkeys(requests))
-
-
-def _built(name: str, settings: dict[str, Any] | None) -> str:
-    try:
-        build(name, settings)
-    except InputError as error:  # pydantic names the field
-        raise ValueError(str(error)) from None
-    return name
 
 
 class UnlearningProbe(Probe):
