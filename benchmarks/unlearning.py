@@ -25,10 +25,10 @@ from recaudit.audit.engine import Plan, run_plan
 from recaudit.audit.store import Store
 from recaudit.cli.progress import progress
 from recaudit.datasets.seeding import derive
-from recaudit.unlearn.catalogue import build, names
+from recaudit.unlearn.catalogue import build, names, unlearner_class
 from recaudit.unlearn.check import CONTROLS
 from recaudit.unlearn.drawing import draw
-from recaudit.unlearn.trial import Trial
+from recaudit.unlearn.trial import How, Trial
 from recaudit.unlearn.verify.question import question
 from recaudit.unlearn.verify.run import PROTOCOL, references
 from recaudit.unlearn.verify.verdict import verdict
@@ -73,7 +73,6 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in options.requests.split(","):
         kind, _, size = name.partition(":")
         request = draw(log, kind, int(size), 0)  # type: ignore[arg-type]
-        groups = references(request, 8, 4, 0)
         tried = {
             (text, seed): Cell(
                 "inquiry", f"{name}, {text}, {seed}", derive(0, text, seed), inquiry=Trial(request, "forget", *own)
@@ -81,24 +80,34 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             for text, own in methods.items()
             for seed in range(1 if text in CONTROLS else options.seeds)
         }
-        cells = [*groups["retrain"], *groups["refit"], *tried.values()]
+        plain = references(request, 8, 4, 0)
+        groups = {
+            text: references(request, 8, 4, 0, *own) if unlearner_class(own[0]).own_model else plain
+            for text, own in methods.items()
+        }
+        cells = [
+            *tried.values(),
+            *(cell for own in (plain, *groups.values()) for group in own.values() for cell in group),
+        ]
         keyed = {cell.key(target, PROTOCOL.describe()): cell for cell in cells}
         plan = Plan(keyed, (), (), frozenset(key for key in keyed if store.read(key, True)))
         with progress(f"{options.data} {options.model} {name}") as step:
             results, failures = run_plan(plan, target, PROTOCOL, store, jobs=options.jobs, progress=step)
         assert not failures, failures
-        clean = [results.arrays(cell) for cell in groups["retrain"]]
-        dirty = [results.arrays(cell) for cell in groups["refit"]]
         weights = question(target.split, request).weights
         head = {"data": options.data, "model": options.model, "request": name, "events": len(request)}
-        for seed, cell in enumerate(groups["retrain"]):
+        clean, dirty = ([results.arrays(cell) for cell in plain[how]] for how in HOWS)
+        for seed, cell in enumerate(plain["retrain"]):
             others = clean[:seed] + clean[seed + 1 :]
-            yield row(
-                head | {"method": "retrain", "seed": seed}, results[cell], verdict(clean[seed], others, dirty, weights)
-            )
+            found = verdict(clean[seed], others, dirty, weights)
+            yield row(head | {"method": "retrain", "seed": seed}, results[cell], found)
         for (text, seed), cell in tried.items():
+            clean, dirty = ([results.arrays(own) for own in groups[text][how]] for how in HOWS)
             found = verdict(results.arrays(cell), clean, dirty, weights)
             yield row(head | {"method": text, "seed": seed}, results[cell], found)
+
+
+HOWS: tuple[How, How] = ("retrain", "refit")
 
 
 def row(head: dict[str, Any], result: Any, found: Any) -> dict[str, Any]:

@@ -55,6 +55,8 @@ class Unlearner(ABC):
         title: one line for people.
         reference: authors, year, title, section.
         exact: whether the result is distributed as a training without the forget set.
+        own_model: whether `prepare` puts a model of its own kind in the victim's place (shards); it is then verified
+            against others of that kind, prepared with and without the forget set.
         config_type: its settings.
         version: raise it when results change, so that stored ones are not reused.
     """
@@ -63,6 +65,7 @@ class Unlearner(ABC):
     title: ClassVar[str]
     reference: ClassVar[str]
     exact: ClassVar[bool] = False
+    own_model: ClassVar[bool] = False
     config_type: ClassVar[type[UnlearnerConfig]] = UnlearnerConfig
     version: ClassVar[int] = 1
 

@@ -16,7 +16,7 @@ from ..audit.statistics import paired_standard_error
 from ..datasets.errors import DataError, InputError
 from ..datasets.seeding import derive
 from ..recommenders.target import Target
-from .catalogue import CATALOGUE, build, names
+from .catalogue import CATALOGUE, build, names, unlearner_class
 from .drawing import DRAWS, Draw, draw
 from .request import Request
 from .trial import How, Trial
@@ -119,10 +119,10 @@ class UnlearningProbe(Probe):
         fitting = [name for name, why in self.fitting(target).items() if why is None]
         found: list[Cell] = []
         for request in self.requests(target).values():
-            for group in self._references(request).values():
-                found += group
-            found += [self._forgetting(name, request) for name in fitting]
-        return found
+            for name in fitting:
+                groups = self._references(name, request)
+                found += [*groups["retrain"], *groups["refit"], self._forgetting(name, request)]
+        return list(dict.fromkeys(found))
 
     def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:
         """By method and request: what is left, what it costs; the best; who does not fit."""
@@ -141,8 +141,11 @@ class UnlearningProbe(Probe):
                 found.append(self.made(f"{name}.none", text, "none", "none", "higher", missing=text))
         return found
 
-    def _references(self, request: Request) -> dict[How, list[Cell]]:
-        return references(request, self.config.retrains, self.config.refits, self.seed)
+    def _references(self, name: str, request: Request) -> dict[How, list[Cell]]:
+        """Of the victim's recipe, or of the method's own kind."""
+        own = unlearner_class(name).own_model
+        method, settings = (name, self.config.settings.get(name)) if own else ("", None)
+        return references(request, self.config.retrains, self.config.refits, self.seed, method, settings)
 
     def _forgetting(self, name: str, request: Request) -> Cell:
         trial = Trial(request, "forget", name, self.config.settings.get(name, {}))
@@ -150,7 +153,7 @@ class UnlearningProbe(Probe):
 
     def _judged(self, name: str, request: Request, target: Target, results: Results) -> Verdict | None:
         """None where a cell failed."""
-        own, groups = self._forgetting(name, request), self._references(request)
+        own, groups = self._forgetting(name, request), self._references(name, request)
         if own not in results or any(cell not in results for group in groups.values() for cell in group):
             return None
         kept: Mapping[How, list[Answers]] = {
@@ -179,9 +182,9 @@ class UnlearningProbe(Probe):
             return self.made(
                 head, title, "residual", unit, "higher", missing=f"inconclusive: {judged.reason}", details=details
             )
-        worst = max((own for own in judged.statistics if own.kept), key=lambda own: _beyond(own, judged.margin))
-        shown = worst if _beyond(worst, judged.margin) > 0 else first
-        keys = [results[cell].key for group in self._references(request).values() for cell in group]
+        worst = max((own for own in judged.statistics if own.kept), key=lambda own: own.beyond(judged.margin))
+        shown = worst if worst.beyond(judged.margin) > 0 else first
+        keys = [results[cell].key for group in self._references(name, request).values() for cell in group]
         return self.made(
             head, f"{title}, by the {shown.name}", "residual", unit, "higher",
             estimate=abs(shown.rho), standard_error=_error(shown), n=judged.pairs, limits=(0.0, 1e9),
@@ -193,7 +196,7 @@ class UnlearningProbe(Probe):
         """NDCG@K of each user, after forgetting less the mean of the retrains."""
         value = f"ndcg@{self.config.cutoff}"
         title, unit = f"Change of utility by {name} against retrains, {_WORDS[kind]}", "NDCG, difference in -1..1"
-        own, clean = self._forgetting(name, request), self._references(request)["retrain"]
+        own, clean = self._forgetting(name, request), self._references(name, request)["retrain"]
         clean = [cell for cell in clean if cell in results]
         if own not in results or not clean:
             why = "a model of this comparison could not be trained; see the failures"
@@ -265,12 +268,6 @@ def _by_activity(change: NDArray[np.float64], events: NDArray[np.int64]) -> dict
     active[np.argsort(-events, kind="stable")[: max(1, len(change) // 20)]] = True
     groups = {"most active twentieth": active, "others": ~active}
     return {name: float(change[rows].mean()) for name, rows in groups.items() if rows.any()}
-
-
-def _beyond(own: Statistic, margin: float) -> float:
-    """How far the whole interval of rho lies beyond the margin; 0 or less where it does not."""
-    low, high = own.rho_interval
-    return max(low - margin, -margin - high)
 
 
 def _error(own: Statistic) -> float:

@@ -29,8 +29,9 @@ class Trial:
     Attributes:
         request: rows of the target's training part.
         how: which model.
-        method: of "forget", the unlearner's name.
-        settings: and its settings.
+        method: of "forget", the unlearner's name. Of "refit" and "retrain", the unlearner that prepares a model of its
+            own kind; empty for the victim's recipe.
+        settings: of the unlearner.
     """
 
     request: Request
@@ -45,7 +46,7 @@ class Trial:
         found: dict[str, Any] = {
             "inquiry": "unlearning", "version": VERSION, "how": self.how, "request": self.request.fingerprint
         }  # fmt: skip
-        if self.how == "forget":
+        if self.method:
             own = build(self.method, self.settings)
             found |= {"method": own.name, "own": own.version, "settings": own.config.model_dump(mode="json")}
         return found
@@ -59,18 +60,19 @@ class Trial:
 
     def model(self, target: Target, seed: int) -> tuple[Recommender, dict[str, float]]:
         """The model in question and the CPU seconds of its making, by step."""
-        split = target.split
-        clock = time.process_time()
         if self.how == "served":
             return target.model, {}
-        if self.how != "forget":
-            log = split.train if self.how == "refit" else self.request.retained(split.train)
-            found = fit(target.recipe, log, seed)
+        split, clock = target.split, time.process_time()
+        log = self.request.retained(split.train) if self.how == "retrain" else split.train
+        if not self.method:
+            found: Recommender = fit(target.recipe, log, seed)
             return found, {"fit": round(time.process_time() - clock, 3)}
         unlearner = build(self.method, self.settings)
-        before = Served(target.recipe, split.train, target.model, held_out=split.valid if len(split.valid) else None)
+        before = Served(target.recipe, log, target.model, held_out=split.valid if len(split.valid) else None)
         prepared = unlearner.prepare(before, seed)
         ready = time.process_time()
+        if self.how != "forget":
+            return prepared.model, {"fit": round(ready - clock, 3)}
         after = unlearner.forget(prepared, self.request, seed)
         done = time.process_time()
         return after.model, {"prepare": round(ready - clock, 3), "forget": round(done - ready, 3)}

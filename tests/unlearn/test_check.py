@@ -70,6 +70,17 @@ def test_a_model_with_a_seed_has_an_error(tmp_path: Path) -> None:
     assert len(exact.cells) == 1 + 5 + 3
 
 
+def test_a_method_with_its_own_model_is_held_against_its_own_kind(tmp_path: Path) -> None:
+    """An ensemble of shards is no retrain of the victim, and must not be accused of that."""
+    own = found(tmp_path, "ease", unlearners=("sisa",), settings={"sisa": {"shards": 3}})
+    exact = own["unlearning.sisa.part-of-users.residual"]
+    assert exact.estimate is not None
+    assert exact.estimate < 0.3
+    assert exact.details["verdict"] != "not honoured"
+    assert exact.details["statistics"][0]["before"] != own["unlearning.do-nothing.part-of-users.residual"].details[
+        "statistics"][0]["before"]  # fmt: skip
+
+
 def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     own = found(tmp_path, "ials", unlearners=("downdate", "ascent-repair"))
     assert "only EASE" in (own["unlearning.downdate.none"].missing or "")

@@ -83,6 +83,7 @@ class RecEraser(Unlearner):
     name: ClassVar[str] = "rec-eraser"
     title: ClassVar[str] = "shards of like users or pairs, joined by attention; touched shards are trained again"
     reference: ClassVar[str] = "Chen et al. 2022, Recommendation Unlearning, WWW, sections 3.2 and 3.3"
+    own_model: ClassVar[bool] = True
     config_type: ClassVar[type[UnlearnerConfig]] = RecEraserConfig
     config: RecEraserConfig
 

@@ -38,6 +38,7 @@ class SISA(Unlearner):
     title: ClassVar[str] = "an ensemble over random shards; touched shards are trained again"
     reference: ClassVar[str] = "Bourtoule et al. 2021, Machine Unlearning, IEEE S&P, section IV"
     exact: ClassVar[bool] = True
+    own_model: ClassVar[bool] = True
     config_type: ClassVar[type[UnlearnerConfig]] = SISAConfig
     config: SISAConfig
 

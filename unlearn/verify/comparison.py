@@ -13,6 +13,8 @@ from .membership import distance, found_at, separation
 Answers = Mapping[str, NDArray[Any]]
 """What a model answered (`question.answers`)."""
 Value = Callable[[Answers], float]
+DISTANCE = "distance"
+"""Names of statistics that are distances from the retrains begin so."""
 
 
 def compared(
@@ -34,7 +36,7 @@ def compared(
     for key, whose in (("touched", "the touched users"), ("neighbours", "their neighbours")):
         if after[key].size:
             clean = [own[key] for own in retrains]
-            found[f"distance of the lists of {whose} from those of retrains"] = (
+            found[f"{DISTANCE} of the lists of {whose} from those of retrains"] = (
                 _far(after[key], clean),
                 _spread([_far(own, clean[:place] + clean[place + 1 :]) for place, own in enumerate(clean)]),
                 [_far(own[key], clean) for own in befores],

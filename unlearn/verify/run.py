@@ -25,15 +25,26 @@ from .verdict import LIMITS, Verdict, verdict
 PROTOCOL = Protocol((10, 20))
 
 
-def references(request: Request, retrains: int, refits: int, seed: int) -> dict[How, list[Cell]]:
-    """The cells to compare with: trainings without the forget set, and with it, each with a seed of its own."""
+def references(
+    request: Request, retrains: int, refits: int, seed: int, method: str = "", settings: Mapping[str, Any] | None = None
+) -> dict[How, list[Cell]]:
+    """The cells to compare with: trainings without the forget set, and with it, each with a seed of its own.
+
+    Args:
+        request: the forget set.
+        retrains: how many without it.
+        refits: how many with it.
+        seed: of all of them.
+        method: an unlearner with a model of its own, of which the references then are.
+        settings: of the method.
+    """
     found: dict[How, list[Cell]] = {}
-    for how, count in (("retrain", retrains), ("refit", refits)):
-        own: How = "retrain" if how == "retrain" else "refit"
-        found[own] = [
-            Cell(
-                "inquiry", f"{how} {place + 1}, {request.label}", derive(seed, how, place), inquiry=Trial(request, own)
-            )
+    groups: tuple[tuple[How, int], ...] = (("retrain", retrains), ("refit", refits))
+    for how, count in groups:
+        trial = Trial(request, how, method, settings or {})
+        name = f"{how} of {method}" if method else how
+        found[how] = [
+            Cell("inquiry", f"{name} {place + 1}, {request.label}", derive(seed, how, place), inquiry=trial)
             for place in range(count)
         ]
     return found

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .comparison import Answers, compared, described
+from .comparison import DISTANCE, Answers, compared, described
 from .residual import Statistic, needed_power, residual
 
 Outcome = Literal["honoured", "not honoured", "inconclusive"]
@@ -84,20 +84,21 @@ def verdict(
     Reference: our design; that a retrain and not .5 is the reference, and both directions count: see the page.
     """
     found = tuple(
-        residual(name, *values, confidence=confidence)
+        residual(name, *values, confidence=confidence, distance=name.startswith(DISTANCE))
         for name, values in compared(after, retrains, befores, weights).items()
     )
     first, kept = found[0], [own for own in found if own.kept]
-    accused = [own for own in _rejected(kept, 1 - confidence) if _beyond(own, margin)]
-    against = [own for own in kept if own is not first and _beyond(own, margin)]
+    accused = [own for own in _rejected(kept, 1 - confidence) if own.beyond(margin) > 0]
+    against = [own for own in kept if own is not first and own.beyond(margin) > 0]
     pairs, enough = len(after["forgotten"]), needed_power(len(retrains), margin, confidence)
     low, high = first.rho_interval
     outcome: Outcome = "inconclusive"
     over = False
     if accused:
-        worst = max(accused, key=lambda own: abs(own.rho))
+        worst = max(accused, key=lambda own: (not own.distance, own.beyond(margin)))
         outcome, over = "not honoured", worst.rho < 0
         how = "more was forgotten than a retrain forgets" if over else "part of the trace is left"
+        how = "the lists are none that a retrain makes" if worst.distance else how
         reason = f"{how}: {worst.name}, rho {worst.rho:+.2f}, margin {margin:g}"
     elif not kept:
         reason = "retrains and trainings with the forget set cannot be told apart by any statistic"
@@ -118,11 +119,6 @@ def verdict(
         outcome, reason, over, margin, found, pairs, None if settled else max(needed, LEAST_PAIRS),
         described(after, retrains, befores, weights),
     )  # fmt: skip
-
-
-def _beyond(own: Statistic, margin: float) -> bool:
-    low, high = own.rho_interval
-    return low > margin or high < -margin
 
 
 def _rejected(kept: Sequence[Statistic], level: float) -> list[Statistic]:

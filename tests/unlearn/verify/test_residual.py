@@ -56,3 +56,13 @@ def test_one_more_retrain_lies_in_the_intervals_as_often_as_promised() -> None:
 def test_needed_power_of_the_notes() -> None:
     assert needed_power(8, 0.3) == pytest.approx(14, abs=0.5)
     assert needed_power(8, 0.2) == pytest.approx(20, abs=0.6)
+
+
+def test_of_a_distance_only_too_much_speaks_against_a_model() -> None:
+    near = residual("d", 0.1, [0.5, 0.52, 0.54], [0.8, 0.82], distance=True)
+    assert near.p > 0.9
+    assert near.beyond(0.3) < 0
+    assert residual("d", 0.1, [0.5, 0.52, 0.54], [0.8, 0.82]).beyond(0.3) > 0
+    far = residual("d", 0.8, [0.5, 0.52, 0.54], [0.8, 0.82], distance=True)
+    assert far.p < 0.01
+    assert far.beyond(0.3) > 0
