@@ -189,5 +189,32 @@ def paired_standard_error(a: ArrayLike, b: ArrayLike) -> float | None:
     return float(difference.std(ddof=1) / math.sqrt(len(difference))) if len(difference) > 1 else None
 
 
+def clopper_pearson(
+    counts: NDArray[np.integer], trials: int, alpha: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Exact bounds on the chance behind a count; each of the two is wrong with a chance of alpha at most.
+
+    Shapes: counts int [...] in 0..trials -> lower and upper float64 [...] in 0..1.
+
+    Reference: Clopper and Pearson 1934, Biometrika 26(4); quantiles of Beta(c, T - c + 1) and Beta(c + 1, T - c).
+
+    Raises:
+        ValueError: alpha is not between 0 and 1, or a count not in 0..trials.
+    """
+    from scipy.stats import beta
+
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
+    distinct, back = np.unique(counts, return_inverse=True)
+    if len(distinct) and (distinct[0] < 0 or distinct[-1] > trials):
+        raise ValueError(f"counts must lie in 0..{trials}")
+    lower, upper = np.zeros(len(distinct)), np.ones(len(distinct))
+    some, missed = distinct > 0, distinct < trials
+    lower[some] = beta.ppf(alpha, distinct[some], trials - distinct[some] + 1)
+    upper[missed] = beta.isf(alpha, distinct[missed] + 1, trials - distinct[missed])
+    shape = np.shape(counts)
+    return lower[back].reshape(shape), upper[back].reshape(shape)
+
+
 def _spread(means: NDArray[np.float64], resolution: float) -> float:
     return max(float(means.std(ddof=1)), resolution)

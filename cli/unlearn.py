@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import canaries
 from . import options as opt
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ app = typer.Typer(
 )
 
 RequestFile = Annotated[Path, typer.Option("--request", help="What is to be forgotten, .csv or .jsonl.")]
+app.command("plant")(canaries.plant)
+app.command("canaries")(canaries.canaries)
+
 EXIT = {"honoured": 0, "not honoured": 1, "inconclusive": 4}
 
 
@@ -133,8 +137,8 @@ def verify(
 
     target: Target = opt.open_target(before, data)
     asked = pooled(target.split.train, read_requests(request, target.split.train), request.name)
-    model, carried = _second(after, target)
-    given = [_second(path, target)[0] for path in retrained or []]
+    model, carried = second(after, target)
+    given = [second(path, target)[0] for path in retrained or []]
     with progress("references", quiet) as step:
         found = judged(
             target, model, asked, Store(out / "cells"), retrains=retrains, refits=refits, given=given, seed=seed,
@@ -158,7 +162,7 @@ def verify(
     raise typer.Exit(EXIT[found.outcome])
 
 
-def _second(path: Path, target: Target) -> tuple[Model, Target]:
+def second(path: Path, target: Target) -> tuple[Model, Target]:
     """The model of another checkpoint over the same users and items."""
     import numpy as np
 

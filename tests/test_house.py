@@ -23,7 +23,9 @@ def test_root_holds_just_the_package_and_its_entry() -> None:
 
 
 def test_listed_packages_are_the_folders_there_are() -> None:
-    found = (path.parent.relative_to(ROOT) for depth in ("*", "*/*", "*/*/*") for path in ROOT.glob(f"{depth}/__init__.py"))
+    found = (
+        path.parent.relative_to(ROOT) for depth in ("*", "*/*", "*/*/*") for path in ROOT.glob(f"{depth}/__init__.py")
+    )
     folders = {".".join(path.parts) for path in found if path.parts[0] not in ("tests", "build", ".venv")}
     assert set(PACKAGES) - {""} == folders
 

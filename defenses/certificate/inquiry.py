@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...audit.cell import Answer
-from ...audit.statistics import paired_standard_error
+from ...audit.statistics import clopper_pearson, paired_standard_error
 from ...datasets.errors import InputError
 from ...datasets.log import Int64
 from ...datasets.seeding import rng
@@ -19,7 +19,7 @@ from ...recommenders.metrics import measure
 from ...recommenders.ranking import rank
 from ...recommenders.target import Target
 from .bagging import Ensemble, blocks, most_voted, tie_order, votes
-from .bounds import certified, clopper_pearson, leak, not_promotable, survival, tolerated
+from .bounds import certified, leak, not_promotable, survival, tolerated
 
 VERSION = 1
 """Raise it when the votes, or what is made of them, change."""

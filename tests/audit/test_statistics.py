@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.stats import binom
 
 from recaudit.audit.statistics import (
     RESAMPLES,
+    clopper_pearson,
     cluster_means,
     interval,
     mde,
@@ -177,3 +179,24 @@ def test_normal_interval_and_paired_error() -> None:
     a, b = np.random.default_rng(6).random((2, 50))
     assert paired_standard_error(a, b) == pytest.approx(stats.sem(a - b))
     assert paired_standard_error(a, a) == 0.0 and paired_standard_error(a[:1], b[:1]) is None
+
+
+def test_clopper_pearson_covers() -> None:
+    lower, upper = clopper_pearson(np.array([[0, 3, 20]]), 20, 0.025)
+    assert lower[0, 0] == 0 and upper[0, 2] == 1
+    assert upper[0, 0] == pytest.approx(1 - 0.025 ** (1 / 20))
+    assert (lower[0, 1], upper[0, 1]) == (pytest.approx(0.0321, abs=1e-4), pytest.approx(0.3789, abs=1e-4))
+    # the definition: at the bound a count as extreme has chance alpha
+    assert binom.sf(2, 20, lower[0, 1]) == pytest.approx(0.025) and binom.cdf(3, 20, upper[0, 1]) == pytest.approx(
+        0.025
+    )
+    tails = clopper_pearson(np.arange(31), 30, 1e-9)
+    assert (tails[0] <= np.arange(31) / 30).all() and (tails[1] >= np.arange(31) / 30).all()
+    for chance in (0.05, 0.4):
+        misses = binom.pmf(np.arange(31), 30, chance)
+        low, high = clopper_pearson(np.arange(31), 30, 0.05)
+        assert misses[low > chance].sum() <= 0.05 and misses[high < chance].sum() <= 0.05
+    with pytest.raises(ValueError, match="counts"):
+        clopper_pearson(np.array([5]), 4, 0.1)
+    with pytest.raises(ValueError, match="alpha"):
+        clopper_pearson(np.array([1]), 4, 0.0)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from recaudit.cli.program import app
+from recaudit.recommenders.checkpoint import open_checkpoint
 
 from .conftest import Recaudit
 
@@ -108,7 +109,32 @@ def test_methods_that_do_not_fit(checkpoint: Path, gone: Path, tmp_path: Path) -
 
 
 def test_help_of_both_teaches_by_example() -> None:
-    for command in ("run", "verify"):
+    for command in ("run", "verify", "plant", "canaries"):
         answer = CliRunner().invoke(app, ["unlearn", command, "--help"])
         assert answer.exit_code == 0
         assert "Example" in answer.stdout
+
+
+def test_canaries_from_planting_to_the_answer(ratings: Path, tmp_path: Path) -> None:
+    runner, secret, planted = CliRunner(), tmp_path / "secret.json", tmp_path / "train.csv"
+
+    def run(*arguments: object, code: int = 0) -> str:
+        answer = runner.invoke(app, [str(own) for own in arguments])
+        assert answer.exit_code == code, answer.output
+        return answer.output
+
+    head = ("unlearn", "plant", "--data", ratings, "--out", planted, "--secret", secret)
+    assert "of 200 canaries" in run(*head, "--seed", 5)
+    kept = json.loads(secret.read_text())["canaries"]
+    before, after, gone = tmp_path / "before", tmp_path / "after", tmp_path / "gone.csv"
+    run("train", "--model", "ease", "--set", "regularisation=20", "--data", planted, "--out", before, "-q")
+    log = open_checkpoint(before).split.train
+    trained = set(zip(log.user_ids[log.user].tolist(), log.item_ids[log.item].tolist(), strict=True))
+    pairs = [(own["user"], own["items"][0]) for own in kept if own["included"]]
+    lines = [",".join(pair) for pair in pairs if pair in trained]
+    assert 0.5 * len(pairs) < len(lines) < len(pairs)  # the split has held some out
+    gone.write_text("\n".join(["user,item", *lines]) + "\n")
+    asked = ("unlearn", "canaries", "--before", before, "--secret", secret, "--after")
+    assert "a trace is left" in run(*asked, before, code=1)
+    run("unlearn", "run", "--model", before, "--method", "downdate", "--request", gone, "--out", after)
+    assert "no trace found" in run(*asked, after)

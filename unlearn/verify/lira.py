@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from ...audit.statistics import clopper_pearson
 from ...datasets.errors import InputError
 from ...datasets.log import Int64, InteractionLog
 from ...datasets.seeding import derive, rng
@@ -133,19 +134,13 @@ def lira(
     tpr, total = found_at(ratios[0].ravel(), ratios[1].ravel(), rate=fpr), count * pairs
     return LiraResult(
         auc, (max(0.0, auc - reach), min(1.0, auc + reach)), tpr,
-        clopper_pearson(round(tpr * total), total, confidence), fpr, by_victim, ratios[0], ratios[1], shared,
+        _share(round(tpr * total), total, confidence), fpr, by_victim, ratios[0], ratios[1], shared,
     )  # fmt: skip
 
 
-def clopper_pearson(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a chance from `count` successes in `total` independent trials, two-sided.
-
-    Reference: Clopper and Pearson 1934, Biometrika 26.
-    """
-    tail = (1 - confidence) / 2
-    low = 0.0 if count == 0 else float(stats.beta.ppf(tail, count, total - count + 1))
-    high = 1.0 if count == total else float(stats.beta.ppf(1 - tail, count + 1, total - count))
-    return low, high
+def _share(count: int, total: int, confidence: float) -> tuple[float, float]:
+    low, high = clopper_pearson(np.array([count]), total, (1 - confidence) / 2)
+    return float(low[0]), float(high[0])
 
 
 def logits(model: Recommender, user: Int64, item: Int64, history: InteractionLog) -> Float64:

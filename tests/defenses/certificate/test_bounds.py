@@ -12,11 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from recaudit.defenses.certificate.bounds import (
     certified,
-    clopper_pearson,
     leak,
     not_promotable,
     survival,
@@ -210,24 +208,3 @@ def test_promotion_by_hand() -> None:
     # sigma .7: .42 against .44 and .3
     assert not_promotable(p, p, items, 2, 0.7, 0.3).tolist() == [[False, False, False, True]]
     assert not not_promotable(p, p, items, 4, 1.0, 0.0).any()  # a list that has room for all
-
-
-def test_clopper_pearson_covers() -> None:
-    lower, upper = clopper_pearson(np.array([[0, 3, 20]]), 20, 0.025)
-    assert lower[0, 0] == 0 and upper[0, 2] == 1
-    assert upper[0, 0] == pytest.approx(1 - 0.025 ** (1 / 20))
-    assert (lower[0, 1], upper[0, 1]) == (pytest.approx(0.0321, abs=1e-4), pytest.approx(0.3789, abs=1e-4))
-    # the definition: at the bound a count as extreme has chance alpha
-    assert binom.sf(2, 20, lower[0, 1]) == pytest.approx(0.025) and binom.cdf(3, 20, upper[0, 1]) == pytest.approx(
-        0.025
-    )
-    tails = clopper_pearson(np.arange(31), 30, 1e-9)
-    assert (tails[0] <= np.arange(31) / 30).all() and (tails[1] >= np.arange(31) / 30).all()
-    for chance in (0.05, 0.4):
-        misses = binom.pmf(np.arange(31), 30, chance)
-        low, high = clopper_pearson(np.arange(31), 30, 0.05)
-        assert misses[low > chance].sum() <= 0.05 and misses[high < chance].sum() <= 0.05
-    with pytest.raises(ValueError, match="counts"):
-        clopper_pearson(np.array([5]), 4, 0.1)
-    with pytest.raises(ValueError, match="alpha"):
-        clopper_pearson(np.array([1]), 4, 0.0)

@@ -17,13 +17,14 @@ from recaudit.audit.bench import Protocol
 from recaudit.audit.engine import make_plan, run_plan
 from recaudit.audit.evidence import CellResult, Evidence
 from recaudit.audit.probe import NotApplicable
+from recaudit.audit.statistics import clopper_pearson
 from recaudit.audit.store import Store
 from recaudit.datasets.seeding import rng
 from recaudit.datasets.split import Split, leave_last_out
 from recaudit.datasets.synthetic import generate
 from recaudit.defenses.certificate import bagging
 from recaudit.defenses.certificate.bagging import Ensemble, most_voted, tie_order, votes
-from recaudit.defenses.certificate.bounds import certified, clopper_pearson, leak, survival
+from recaudit.defenses.certificate.bounds import certified, leak, survival
 from recaudit.defenses.certificate.check import CertificateConfig, CertificateProbe
 from recaudit.defenses.certificate.inquiry import Certificate
 from recaudit.recommenders.base import Recipe

@@ -17,7 +17,9 @@ from recaudit.unlearn.controls import DoNothing, RowsOnly
 from recaudit.unlearn.exact.retrain import Retrain
 from recaudit.unlearn.exact.sisa import SISA, SISAConfig
 from recaudit.unlearn.verify import canaries
-from recaudit.unlearn.verify.canaries import CanaryTest, Kind, Planted
+from recaudit.unlearn.verify.canaries import CanaryTest
+from recaudit.unlearn.verify.planting import ACTIVE, Kind, Planted, plant, request
+from recaudit.unlearn.verify.secret import load, save
 
 from ..conformance import small_log
 
@@ -29,7 +31,7 @@ KINDS: tuple[Kind, ...] = ("pairs", "users")
 
 
 def outcome(planted: Planted, recipe: Recipe, unlearner: object, seed: int = 0) -> CanaryTest:
-    asked = canaries.request(planted)
+    asked = request(planted)
     before = Served(recipe, planted.log, fit(recipe, planted.log, seed))
     after = unlearner.forget(before, asked, seed + 1)  # type: ignore[attr-defined]
     values = canaries.statistic(after.model, planted, after.log)
@@ -38,23 +40,23 @@ def outcome(planted: Planted, recipe: Recipe, unlearner: object, seed: int = 0) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_log_is_the_old_one_with_the_included_ones_behind(kind: Kind) -> None:
-    planted = canaries.plant(LOG, kind, 100, 3)
-    log, asked = planted.log, canaries.request(planted)
+    planted = plant(LOG, kind, 100, 3)
+    log, asked = planted.log, request(planted)
     assert 25 < planted.included.sum() < 75
     np.testing.assert_array_equal(asked.rows, np.arange(len(LOG), len(log)))
     assert asked.retained(log).take(np.arange(len(LOG))).pair_keys.tolist() == LOG.pair_keys.tolist()
     np.testing.assert_array_equal(log.time[: len(LOG)], LOG.time)
-    again = canaries.plant(LOG, kind, 100, 3)
+    again = plant(LOG, kind, 100, 3)
     assert again.log.fingerprint == log.fingerprint
-    assert canaries.plant(LOG, kind, 100, 4).log.fingerprint != log.fingerprint
+    assert plant(LOG, kind, 100, 4).log.fingerprint != log.fingerprint
 
 
 def test_pairs_are_distinct_unseen_and_of_active_users() -> None:
-    planted = canaries.plant(LOG, "pairs", 300, 0)  # more than there are users
+    planted = plant(LOG, "pairs", 300, 0)  # more than there are users
     keys = planted.user * LOG.n_items + planted.profiles.item
     assert len(np.unique(keys)) == 300
     assert not np.isin(keys, LOG.pair_keys).any()
-    assert LOG.user_counts[planted.user].min() >= canaries.ACTIVE
+    assert LOG.user_counts[planted.user].min() >= ACTIVE
     assert np.ptp(np.bincount(planted.user, minlength=LOG.n_users)[np.unique(planted.user)]) <= 1
     times = {(u, t) for u, t in zip(LOG.user.tolist(), LOG.time.tolist(), strict=True)}
     assert all((u, t) in times for u, t in zip(planted.user.tolist(), planted.profiles.time.tolist(), strict=True))
@@ -62,13 +64,13 @@ def test_pairs_are_distinct_unseen_and_of_active_users() -> None:
 
 
 def test_users_are_copies_with_one_swap_in_the_scored_half() -> None:
-    planted = canaries.plant(LOG, "users", 60, 1)
+    planted = plant(LOG, "users", 60, 1)
     own, scored = planted.profiles, planted.scored
     known = [set(LOG.item[LOG.user == user].tolist()) for user in range(LOG.n_users)]
     for place in range(60):
         rows = np.flatnonzero(own.account == place)
         items = set(own.item[rows].tolist())
-        assert len(items) == len(rows) >= canaries.ACTIVE
+        assert len(items) == len(rows) >= ACTIVE
         assert max(len(items & each) for each in known if len(each) == len(items)) == len(items) - 1
         assert (np.diff(own.time[rows]) >= 0).all()
         assert scored[rows].tolist() == [False] * (len(rows) // 2) + [True] * (len(rows) - len(rows) // 2)
@@ -120,14 +122,14 @@ def test_drawn_labels_agree_with_all_labels(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_exact_unlearning_gives_uniform_p(kind: Kind) -> None:
-    found = [outcome(canaries.plant(LOG, kind, 200, seed), CHEAP, Retrain(), seed).p for seed in range(40)]
+    found = [outcome(plant(LOG, kind, 200, seed), CHEAP, Retrain(), seed).p for seed in range(40)]
     assert sum(p <= 0.05 for p in found) <= 6
     assert stats.kstest(found, "uniform").pvalue > 0.001
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_doing_nothing_is_caught(kind: Kind) -> None:
-    found = outcome(canaries.plant(LARGER, kind, 200, 0), MEMORISES, DoNothing())
+    found = outcome(plant(LARGER, kind, 200, 0), MEMORISES, DoNothing())
     assert found.p <= 0.01
     assert found.p_left <= 0.01
     assert found.auc > 0.6
@@ -136,7 +138,7 @@ def test_doing_nothing_is_caught(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_new_rows_alone_are_caught(kind: Kind) -> None:
-    found = outcome(canaries.plant(LARGER, kind, 200, 0), MEMORISES, RowsOnly())
+    found = outcome(plant(LARGER, kind, 200, 0), MEMORISES, RowsOnly())
     assert found.p_left <= 0.01
     assert found.auc > 0.6
 
@@ -158,7 +160,7 @@ class TooFar(DoNothing):
 
 
 def test_over_forgetting_is_told() -> None:
-    found = outcome(canaries.plant(LOG, "pairs", 100, 0), CHEAP, TooFar())
+    found = outcome(plant(LOG, "pairs", 100, 0), CHEAP, TooFar())
     assert found.p_over <= 0.001
     assert found.p_left > 0.99
     assert found.p <= 0.001
@@ -167,9 +169,9 @@ def test_over_forgetting_is_told() -> None:
 
 def test_canaries_in_the_history_are_not_read() -> None:
     for kind in KINDS:
-        planted = canaries.plant(LOG, kind, 60, 0)
+        planted = plant(LOG, kind, 60, 0)
         model = fit(CHEAP, planted.log, 0)
-        kept = canaries.request(planted).retained(planted.log)
+        kept = request(planted).retained(planted.log)
         np.testing.assert_array_equal(
             canaries.statistic(model, planted, planted.log), canaries.statistic(model, planted, kept)
         )
@@ -179,19 +181,19 @@ def test_canaries_in_the_history_are_not_read() -> None:
 def test_all_kinds_of_models_are_asked(model: str) -> None:
     epochs = {"dim": 8, "max_epochs": 1} if model in ("sasrec", "lightgcn", "fm") else {}
     for kind in KINDS:
-        planted = canaries.plant(LOG, kind, 40, 0)
+        planted = plant(LOG, kind, 40, 0)
         values = canaries.statistic(fit(Recipe(model, epochs), planted.log, 0), planted, planted.log)
         assert values.shape == (40,)
         assert ((values >= 0) & (values <= 1)).all()
 
 
 def test_a_model_without_vectors_and_without_new_users_is_refused() -> None:
-    planted = canaries.plant(LOG, "users", 40, 0)
+    planted = plant(LOG, "users", 40, 0)
     before = Served(CHEAP, planted.log, fit(CHEAP, planted.log, 0))
     model = SISA(SISAConfig(shards=2)).prepare(before, 0).model
     with pytest.raises(InputError, match="plant pairs instead"):
         canaries.statistic(model, planted, planted.log)
-    planted = canaries.plant(LOG, "pairs", 40, 0)
+    planted = plant(LOG, "pairs", 40, 0)
     before = Served(CHEAP, planted.log, fit(CHEAP, planted.log, 0))
     assert canaries.statistic(SISA(SISAConfig(shards=2)).prepare(before, 0).model, planted, planted.log).shape == (40,)
     with pytest.raises(InputError, match="same users and items"):
@@ -202,16 +204,16 @@ def test_a_model_without_vectors_and_without_new_users_is_refused() -> None:
 @pytest.mark.parametrize("bare", [False, True])
 def test_save_and_load(kind: Kind, bare: bool, tmp_path: Path) -> None:
     log = replace(LOG, value=None, time=None) if bare else LOG
-    planted = canaries.plant(log, kind, 30, 0)
+    planted = plant(log, kind, 30, 0)
     path = tmp_path / "secret.json"
-    canaries.save(planted, path)
+    save(planted, path)
     # the operator's data come back in another order of users
     order = np.random.default_rng(0).permutation(planted.log.n_users)
     place = np.argsort(order)
     other = replace(
         planted.log, user=place[planted.log.user].astype(np.int32), user_ids=planted.log.user_ids[order], users=None
     )
-    found = canaries.load(path, other)
+    found = load(path, other)
     assert found.kind == kind
     np.testing.assert_array_equal(found.included, planted.included)
     np.testing.assert_array_equal(found.user, np.where(planted.user < 0, -1, place[planted.user]))
@@ -224,9 +226,9 @@ def test_save_and_load(kind: Kind, bare: bool, tmp_path: Path) -> None:
 
 
 def test_a_damaged_list_is_named(tmp_path: Path) -> None:
-    planted = canaries.plant(LOG, "pairs", 30, 0)
+    planted = plant(LOG, "pairs", 30, 0)
     path = tmp_path / "secret.json"
-    canaries.save(planted, path)
+    save(planted, path)
     good = json.loads(path.read_text())
     yes, no = int(np.flatnonzero(planted.included)[0]), int(np.flatnonzero(~planted.included)[0])
     for place, change, match in (
@@ -246,13 +248,13 @@ def test_a_damaged_list_is_named(tmp_path: Path) -> None:
         rows[place] |= change
         path.write_text(json.dumps(good | {"canaries": rows}))
         with pytest.raises(InputError, match=match):
-            canaries.load(path, planted.log)
+            load(path, planted.log)
     for text in ("", "[1, 2]", "{}", "[" * 100_000, json.dumps(good | {"kind": "items"})):
         path.write_text(text)
         with pytest.raises(InputError, match=r"secret\.json"):
-            canaries.load(path, planted.log)
+            load(path, planted.log)
     with pytest.raises(InputError, match="cannot be read"):
-        canaries.load(tmp_path / "none.json", planted.log)
+        load(tmp_path / "none.json", planted.log)
 
 
 def log_of(rows: list[list[int]], items: int) -> InteractionLog:
@@ -263,18 +265,18 @@ def log_of(rows: list[list[int]], items: int) -> InteractionLog:
 
 def test_small_and_full_logs() -> None:
     one = log_of([[0, 1, 2, 3, 4]], 7)
-    planted = canaries.plant(one, "pairs", 2, 0)  # two unseen items, two canaries
+    planted = plant(one, "pairs", 2, 0)  # two unseen items, two canaries
     assert sorted(planted.profiles.item) == [5, 6]
     assert planted.included.sum() == 1
-    assert len(canaries.plant(one, "users", 5, 0)) == 5
+    assert len(plant(one, "users", 5, 0)) == 5
     with pytest.raises(InputError, match="too few unseen pairs"):
-        canaries.plant(one, "pairs", 3, 0)
+        plant(one, "pairs", 3, 0)
     with pytest.raises(InputError, match="2 or more"):
-        canaries.plant(one, "pairs", 1, 0)
+        plant(one, "pairs", 1, 0)
     for full in (log_of([[0, 1, 2, 3, 4]], 5), log_of([[0, 1, 2, 3]], 9)):
         with pytest.raises(InputError, match="no canary can be planted"):
-            canaries.plant(full, "users", 2, 0)
+            plant(full, "users", 2, 0)
     with pytest.raises(DataError, match="empty"):
-        canaries.plant(one.take(np.empty(0, np.int64)), "pairs", 2, 0)
+        plant(one.take(np.empty(0, np.int64)), "pairs", 2, 0)
     twice = log_of([[0, 1, 1, 2, 3, 4, 0]], 7)
-    assert np.bincount(canaries.plant(twice, "users", 4, 0).profiles.account).tolist() == [5] * 4
+    assert np.bincount(plant(twice, "users", 4, 0).profiles.account).tolist() == [5] * 4

@@ -14,7 +14,7 @@ from recaudit.unlearn.drawing import draw
 from recaudit.unlearn.exact.retrain import Retrain
 from recaudit.unlearn.exact.sisa import SISA, SISAConfig
 from recaudit.unlearn.request import Request
-from recaudit.unlearn.verify.lira import Shadows, clopper_pearson, lira, logits, shadows
+from recaudit.unlearn.verify.lira import Shadows, lira, logits, shadows
 
 from ..conformance import small_log
 
@@ -85,16 +85,6 @@ def test_wrong_scores_are_named() -> None:
             lira(first, second)
     with pytest.raises(InputError, match="not finite"):
         lira(good, np.full((4, 5), np.nan))
-
-
-def test_clopper_pearson_covers() -> None:
-    assert clopper_pearson(0, 10)[0] == 0
-    assert clopper_pearson(10, 10)[1] == 1
-    assert clopper_pearson(0, 3_000)[1] == pytest.approx(3.69 / 3_000, rel=0.01)
-    low, high = np.array([clopper_pearson(count, 40) for count in range(41)]).T
-    for chance in (0.02, 0.3, 0.5):
-        drawn = np.random.default_rng(0).binomial(40, chance, 4_000)
-        assert np.mean((low[drawn] <= chance) & (chance <= high[drawn])) >= 0.94
 
 
 class Fixed:
