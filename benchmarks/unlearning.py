@@ -29,8 +29,8 @@ from recaudit.unlearn.catalogue import build, names, unlearner_class
 from recaudit.unlearn.check import CONTROLS
 from recaudit.unlearn.drawing import draw
 from recaudit.unlearn.trial import How, Trial
+from recaudit.unlearn.verification import PROTOCOL, references
 from recaudit.unlearn.verify.question import question
-from recaudit.unlearn.verify.run import PROTOCOL, references
 from recaudit.unlearn.verify.verdict import verdict
 
 KEYS = ["data", "model", "request", "method"]

@@ -35,8 +35,8 @@ from recaudit.unlearn.catalogue import build
 from recaudit.unlearn.drawing import draw
 from recaudit.unlearn.request import Request
 from recaudit.unlearn.trial import Trial
+from recaudit.unlearn.verification import PROTOCOL
 from recaudit.unlearn.verify.question import answers, question
-from recaudit.unlearn.verify.run import PROTOCOL
 from recaudit.unlearn.verify.verdict import verdict
 
 RETRAINS, REFITS = 8, 4

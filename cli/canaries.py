@@ -77,20 +77,20 @@ def canaries(
     Example: `recaudit unlearn canaries --before ckpt --after ckpt-after --secret secret.json`
     """
     import json
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from ..unlearn.verify.canaries import statistic, test
     from ..unlearn.verify.planting import request, trained
     from ..unlearn.verify.secret import load
-    from .unlearn import second
 
     target = opt.open_target(before, None)
     split = target.split
     planted = trained(load(secret, split.history.plus(split.test)), split.train)
     retained = request(planted).retained(planted.log)
+    after_model = opt.open_second(after, target, replace(split, train=retained)).model
     found = {
         name: test(statistic(model, planted, retained), planted.included)
-        for name, model in (("before", target.model), ("after", second(after, target)[0]))
+        for name, model in (("before", target.model), ("after", after_model))
     }
     seen, left = (found[name].p <= level for name in ("before", "after"))
     if as_json:

@@ -54,3 +54,19 @@ def open_target(model: Path, data: Path | None) -> Any:
     from ..recommenders.checkpoint import open_checkpoint
 
     return open_checkpoint(model, None if data is None else read_log(data))
+
+
+def open_second(path: Path, target: Any, left: Any) -> Any:
+    """Another checkpoint over the same users and items as a target; `left`, a split, if it was saved without data."""
+    import numpy as np
+
+    from ..datasets.errors import CheckpointError
+    from ..recommenders.checkpoint import open_checkpoint
+    from ..recommenders.checkpoint_record import EVENTS
+
+    other = open_checkpoint(path, None if (path / EVENTS).is_file() else left)
+    log = other.split.train
+    for name in ("user_ids", "item_ids"):
+        if not np.array_equal(getattr(log, name), getattr(target.split.train, name)):
+            raise CheckpointError(f"{path}: knows other {name.replace('_', ' ')} than {target.name}; both must agree")
+    return other

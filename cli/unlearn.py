@@ -11,7 +11,6 @@ from . import canaries
 from . import options as opt
 
 if TYPE_CHECKING:
-    from ..recommenders.base import Model
     from ..recommenders.target import Target
     from ..unlearn.request import Request
     from ..unlearn.verify.verdict import Verdict
@@ -123,6 +122,7 @@ def verify(
     Example: `recaudit unlearn verify --before ckpt --after ckpt-after --request gone.csv`
     """
     import json
+    from dataclasses import replace
 
     import numpy as np
 
@@ -130,15 +130,17 @@ def verify(
     from ..audit.store import Store
     from ..unlearn.reading import read_requests
     from ..unlearn.request import pooled
+    from ..unlearn.verification import as_json as record
+    from ..unlearn.verification import verify as judged
     from ..unlearn.verify.changes import changes, traces
-    from ..unlearn.verify.run import as_json as record
-    from ..unlearn.verify.run import verify as judged
     from .progress import progress
 
     target: Target = opt.open_target(before, data)
     asked = pooled(target.split.train, read_requests(request, target.split.train), request.name)
-    model, carried = second(after, target)
-    given = [second(path, target)[0] for path in retrained or []]
+    left = replace(target.split, train=asked.retained(target.split.train))
+    carried = opt.open_second(after, target, left)
+    model = carried.model
+    given = [opt.open_second(path, target, left).model for path in retrained or []]
     with progress("references", quiet) as step:
         found = judged(
             target, model, asked, Store(out / "cells"), retrains=retrains, refits=refits, given=given, seed=seed,
@@ -148,9 +150,9 @@ def verify(
     sides = (np.unique(side).astype(np.int64) for side in (touched.user, touched.item))
     listed = changes(target.model.state(), model.state(), *sides)
     seen = traces(listed)
-    left = _carried(carried, asked, target)
-    if left:
-        seen.append(f"the checkpoint after still carries {left:,} forgotten events in its own data")
+    still = _carried(carried, asked, target)
+    if still:
+        seen.append(f"the checkpoint after still carries {still:,} forgotten events in its own data")
     answer = record(found) | {"traces": seen, "changed": {c.name: [c.rows, c.of] for c in listed}}
     text = json.dumps(answer, indent=1)
     out.mkdir(parents=True, exist_ok=True)
@@ -160,26 +162,6 @@ def verify(
     else:
         _told(found, seen)
     raise typer.Exit(EXIT[found.outcome])
-
-
-def second(path: Path, target: Target) -> tuple[Model, Target]:
-    """The model of another checkpoint over the same users and items."""
-    import numpy as np
-
-    from ..datasets.errors import CheckpointError
-    from ..recommenders.checkpoint import open_checkpoint
-
-    try:
-        other = open_checkpoint(path)
-    except CheckpointError as error:
-        if "data" not in str(error):
-            raise
-        other = open_checkpoint(path, target.split)
-    log = other.split.train
-    for name in ("user_ids", "item_ids"):
-        if not np.array_equal(getattr(log, name), getattr(target.split.train, name)):
-            raise CheckpointError(f"{path}: knows other {name.replace('_', ' ')} than {target.name}; both must agree")
-    return other.model, other
 
 
 def _carried(other: Target, asked: Request, target: Target) -> int:

@@ -20,10 +20,10 @@ from .catalogue import CATALOGUE, build, names, unlearner_class
 from .drawing import DRAWS, Draw, draw
 from .request import Request
 from .trial import How, Trial
+from .verification import references
 from .verify.comparison import Answers
 from .verify.question import question
 from .verify.residual import Statistic
-from .verify.run import references
 from .verify.verdict import LEAST_PAIRS, LIMITS, Verdict, verdict
 
 CONTROLS = ("do-nothing", "rows-only")

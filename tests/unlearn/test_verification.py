@@ -15,9 +15,9 @@ from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
 from recaudit.recommenders.target import Target
 from recaudit.unlearn.drawing import draw
-from recaudit.unlearn.verify.run import as_json, verify
+from recaudit.unlearn.verification import as_json, verify
 
-from ..conformance import small_log
+from .conformance import small_log
 
 RECIPE = Recipe("ials", {"dim": 24, "regularisation": 0.003})
 

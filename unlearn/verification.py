@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...audit.bench import Protocol
-from ...audit.cell import Cell
-from ...audit.engine import Plan, Progress, run_plan
-from ...audit.store import Store
-from ...datasets.errors import InputError, UnfinishedError
-from ...datasets.seeding import derive
-from ...recommenders.base import Recommender
-from ...recommenders.target import Target
-from ..request import Request
-from ..trial import How, Trial
-from .question import answers, question
-from .verdict import LIMITS, Verdict, verdict
+from ..audit.bench import Protocol
+from ..audit.cell import Cell
+from ..audit.engine import Plan, Progress, run_plan
+from ..audit.store import Store
+from ..datasets.errors import InputError, UnfinishedError
+from ..datasets.seeding import derive
+from ..recommenders.base import Recommender
+from ..recommenders.target import Target
+from .request import Request
+from .trial import How, Trial
+from .verify.question import answers, question
+from .verify.verdict import LIMITS, Verdict, verdict
 
 PROTOCOL = Protocol((10, 20))
 
