@@ -39,7 +39,10 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", type=Path, default=Path(__file__).parent / "results" / "unlearning_attack.csv")
+    parser.add_argument("--table", action="store_true", help="print the rows' table, run nothing")
     options = parser.parse_args()
+    if options.table:
+        return table(pd.read_csv(options.rows))
     target, _ = prepared(options)
     log = target.split.train
     items = [int(np.flatnonzero(log.item_ids == name)[0]) for name in DATA[options.data][3]][: options.targets]
