@@ -36,7 +36,8 @@ def plant(
 ) -> None:
     """Plant canaries in training data, and keep the list of them, included or not, to yourself.
 
-    Train on the file written, ask for the included ones to be forgotten when you want to test the provider, then give
+    Filter the data before (`--min-rating`, `--k-core`): a filter afterwards takes canaries away. Train on the file
+    written, ask for the included ones to be forgotten when you want to test the provider, then give
     `recaudit unlearn canaries`.
 
     Example: `recaudit unlearn plant --data ratings.csv --out train.csv --secret secret.json --seed 48151623`
@@ -63,6 +64,7 @@ def canaries(
     before: Annotated[Path, typer.Option(help="Checkpoint before, with the data that hold the canaries.")],
     after: Annotated[Path, typer.Option(help="Checkpoint that is said to have forgotten them.")],
     secret: SecretFile,
+    data: opt.Data = None,
     level: Annotated[float, typer.Option(min=1e-4, max=0.5, help="A p-value up to this is a trace.")] = 0.05,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -83,7 +85,7 @@ def canaries(
     from ..unlearn.verify.planting import request, trained
     from ..unlearn.verify.secret import load
 
-    target = opt.open_target(before, None)
+    target = opt.open_target(before, data)
     split = target.split
     planted = trained(load(secret, split.history.plus(split.test)), split.train)
     retained = request(planted).retained(planted.log)

@@ -11,6 +11,8 @@ from . import canaries
 from . import options as opt
 
 if TYPE_CHECKING:
+    from ..datasets.split import Split
+    from ..recommenders.base import Model
     from ..recommenders.target import Target
     from ..unlearn.request import Request
     from ..unlearn.verify.verdict import Verdict
@@ -46,7 +48,7 @@ def run(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Make a checkpoint forget; the new one holds no event of the forget set, in its data neither.
+    """Make a checkpoint forget; the data in the new one, held-out parts too, hold nothing of the request.
 
     Several requests of one file are served one after the other. That a method has run does not show that it has worked:
     `recaudit unlearn verify` does.
@@ -57,10 +59,13 @@ def run(
 
     from ..datasets.errors import InputError
     from ..recommenders.checkpoint import save_checkpoint
+    from ..recommenders.checkpoint_folder import check_destination
+    from ..recommenders.checkpoint_record import EVENTS
     from ..recommenders.evaluate import evaluate
     from ..unlearn.base import Served
     from ..unlearn.catalogue import build
     from ..unlearn.reading import read_requests
+    from ..unlearn.request import pooled
     from .train import parse_settings
 
     target: Target = opt.open_target(model, data)
@@ -69,24 +74,30 @@ def run(
     why = unlearner.why_not(target.recipe, split.train)
     if why is not None:
         raise InputError(f"{method} cannot be used on {model}: {why}")
-    requests = read_requests(request, split.train)
-    left = Served(target.recipe, split.train, target.model, held_out=split.valid if len(split.valid) else None)
-    left = unlearner.prepare(left, seed)
-    if not hasattr(left.model, "state"):
+    if unlearner.own_model:
         raise InputError(
             f"{method} serves a model of several parts, which is no checkpoint; `recaudit run --only unlearning` "
             "measures it, and it must be trained that way from the start"
         )
+    check_destination(out, overwrite=overwrite)
+    requests = read_requests(request, split.train)
+    asked = pooled(split.train, requests, request.name)  # refuses what would leave nothing
+    left = Served(target.recipe, split.train, target.model, held_out=split.valid if len(split.valid) else None)
+    left = unlearner.prepare(left, seed)
     for own in requests:
         now = own.of_what_is_left(split.train, left.log)
         if now is not None:
             left = unlearner.forget(left, now, seed)
         if not quiet:
             typer.echo(f"{own.label}: {0 if now is None else len(now):,} events forgotten by {method}", err=True)
-    after = replace(split, train=left.log)
+    valid, test = (asked.purged(split.train, part) for part in (split.valid, split.test))
+    after = replace(split, train=replace(left.log, users=valid.users), valid=valid, test=test)
     found = left.trained
     metrics = evaluate(found, after.test, after.history, cutoffs=(10, 20))
-    save_checkpoint(out, found, target.recipe, after, target.seed, metrics, overwrite=overwrite)
+    save_checkpoint(
+        out, found, target.recipe, after, target.seed, metrics,
+        include_data=(model / EVENTS).is_file(), overwrite=overwrite,
+    )  # fmt: skip
     typer.echo(f"{out}: ndcg@20 {metrics['ndcg@20']:.4f} (before {target.stored_metrics.get('ndcg@20', 0):.4f})")
 
 
@@ -140,7 +151,7 @@ def verify(
     left = replace(target.split, train=asked.retained(target.split.train))
     carried = opt.open_second(after, target, left)
     model = carried.model
-    given = [opt.open_second(path, target, left).model for path in retrained or []]
+    given = _given(retrained or [], target, carried, asked, left)
     with progress("references", quiet) as step:
         found = judged(
             target, model, asked, Store(out / "cells"), retrains=retrains, refits=refits, given=given, seed=seed,
@@ -164,10 +175,33 @@ def verify(
     raise typer.Exit(EXIT[found.outcome])
 
 
+def _given(paths: list[Path], target: Target, after: Target, asked: Request, left: Split) -> list[Model]:
+    """Retrained checkpoints, refused if they are the ones compared, of another recipe, or trained on the request."""
+    from ..datasets.errors import CheckpointError
+
+    seen = {target.fingerprint: "the checkpoint before", after.fingerprint: "the checkpoint after"}
+    found = []
+    for path in paths:
+        other = opt.open_second(path, target, left)
+        why = None
+        if other.fingerprint in seen:
+            why = f"holds the same weights as {seen[other.fingerprint]}"
+        elif (other.recipe.model, other.recipe.config) != (target.recipe.model, target.recipe.config):
+            why = "was trained by another recipe"
+        elif _carried(other, asked, target):
+            why = "was trained on data that hold events of the request"
+        if why is not None:
+            raise CheckpointError(f"{path}: {why}; give checkpoints retrained by the same recipe on the retain set")
+        seen[other.fingerprint] = str(path)
+        found.append(other.model)
+    return found
+
+
 def _carried(other: Target, asked: Request, target: Target) -> int:
-    """Forgotten events that the data of a checkpoint still hold."""
-    held = asked.of_what_is_left(target.split.train, other.split.train)
-    return 0 if held is None else len(held)
+    """Events of the request that the data of a checkpoint still hold, held-out parts included."""
+    split = other.split
+    whole = split.history.plus(split.test)
+    return len(whole) - len(asked.purged(target.split.train, whole))
 
 
 def _told(found: Verdict, seen: list[str]) -> None:

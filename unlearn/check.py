@@ -18,9 +18,10 @@ from ..datasets.seeding import derive
 from ..recommenders.target import Target
 from .catalogue import CATALOGUE, build, names, unlearner_class
 from .drawing import DRAWS, Draw, draw
+from .exact.retrain import Retrain
 from .request import Request
 from .trial import How, Trial
-from .verification import references
+from .verification import references, with_rows
 from .verify.comparison import Answers
 from .verify.question import question
 from .verify.residual import Statistic
@@ -76,8 +77,9 @@ class UnlearningProbe(Probe):
     Evidence: `unlearning.METHOD.REQUEST.residual`, |rho| of the statistic that speaks most against the method, 0 like a
     retrain and 1 like nothing was done, where higher is worse; the verdict and all statistics are in its details, and
     the negative controls get one each. `...utility.ndcg@K`, change of utility against retrains of genuine users, with
-    the change for the most active twentieth and the others. `unlearning.best.REQUEST.residual`, that of the method
-    with the least: what a policy judges that names no method.
+    the change for the most active twentieth and the others. `unlearning.best.REQUEST.residual`, that of the
+    method with the least among those that honour it, or among all: what a policy judges that names no method.
+    Retraining and methods that serve a model of their own are not compared there: they start from no checkpoint.
     """
 
     key = "unlearning"
@@ -120,8 +122,9 @@ class UnlearningProbe(Probe):
         found: list[Cell] = []
         for request in self.requests(target).values():
             for name in fitting:
-                groups = self._references(name, request)
-                found += [*groups["retrain"], *groups["refit"], self._forgetting(name, request)]
+                for groups in (self._references("", request), self._references(name, request)):
+                    found += [*groups["retrain"], *groups["refit"]]
+                found.append(self._forgetting(name, request))
         return list(dict.fromkeys(found))
 
     def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:
@@ -133,7 +136,9 @@ class UnlearningProbe(Probe):
             for name, why in fitting.items():
                 if why is None:
                     residuals[name] = self._residual(name, kind, request, target, results)
-                    found += [residuals[name], self._utility(name, kind, request, target, results)]
+                    found.append(residuals[name])
+                    if name not in CONTROLS:
+                        found.append(self._utility(name, kind, request, target, results))
             found.append(self._best(kind, {name: own for name, own in residuals.items() if name not in CONTROLS}))
         for name, why in fitting.items():
             if why is not None and name not in CONTROLS:
@@ -142,8 +147,8 @@ class UnlearningProbe(Probe):
         return found
 
     def _references(self, name: str, request: Request) -> dict[How, list[Cell]]:
-        """Of the victim's recipe, or of the method's own kind."""
-        own = unlearner_class(name).own_model
+        """Of the method's own kind if it has one, else (and for no method) of the victim's recipe."""
+        own = bool(name) and unlearner_class(name).own_model
         method, settings = (name, self.config.settings.get(name)) if own else ("", None)
         return references(request, self.config.retrains, self.config.refits, self.seed, method, settings)
 
@@ -160,7 +165,8 @@ class UnlearningProbe(Probe):
             how: [results.arrays(cell) for cell in group] for how, group in groups.items()
         }
         weights = question(target.split, request).weights
-        return verdict(results.arrays(own), kept["retrain"], kept["refit"], weights, self.config.margin)
+        found = verdict(results.arrays(own), kept["retrain"], kept["refit"], weights, self.config.margin)
+        return with_rows(found, int(results[own].values.get("rows_left") or 0))
 
     def _residual(self, name: str, kind: str, request: Request, target: Target, results: Results) -> Evidence:
         head = f"{name}.{kind}.residual"
@@ -177,26 +183,28 @@ class UnlearningProbe(Probe):
             "statistics": [_row(own) for own in judged.statistics],
             "described": {key: list(values) for key, values in judged.described.items()},
         }  # fmt: skip
-        first = judged.statistics[0]
-        if not first.kept or (judged.pairs < LEAST_PAIRS and judged.outcome == "inconclusive"):
+        first, own = judged.statistics[0], self._forgetting(name, request)
+        if judged.outcome == "inconclusive" and (not first.kept or judged.pairs < LEAST_PAIRS):
             return self.made(
                 head, title, "residual", unit, "higher", missing=f"inconclusive: {judged.reason}", details=details
             )
-        worst = max((own for own in judged.statistics if own.kept), key=lambda own: own.beyond(judged.margin))
+        worst = max((one for one in judged.statistics if one.kept), key=lambda one: one.beyond(judged.margin))
         shown = worst if worst.beyond(judged.margin) > 0 else first
         keys = [results[cell].key for group in self._references(name, request).values() for cell in group]
         return self.made(
             head, f"{title}, by the {shown.name}", "residual", unit, "higher",
-            estimate=abs(shown.rho), standard_error=_error(shown), n=judged.pairs, limits=(0.0, 1e9),
+            estimate=max(abs(shown.rho), float(bool(results[own].values.get("rows_left")))),
+            standard_error=_error(shown), n=judged.pairs, limits=(0.0, 1e9),
             baseline={"retrained": 0.0, "nothing done": 1.0}, details=details,
-            cells=[results[self._forgetting(name, request)].key, *keys],
+            cells=[results[own].key, *keys],
         )  # fmt: skip
 
     def _utility(self, name: str, kind: str, request: Request, target: Target, results: Results) -> Evidence:
         """NDCG@K of each user, after forgetting less the mean of the retrains."""
         value = f"ndcg@{self.config.cutoff}"
         title, unit = f"Change of utility by {name} against retrains, {_WORDS[kind]}", "NDCG, difference in -1..1"
-        own, clean = self._forgetting(name, request), self._references(name, request)["retrain"]
+        # against the victim's own recipe also where a method serves a model of its own: that is the price of it
+        own, clean = self._forgetting(name, request), self._references("", request)["retrain"]
         clean = [cell for cell in clean if cell in results]
         if own not in results or not clean:
             why = "a model of this comparison could not be trained; see the failures"
@@ -205,15 +213,18 @@ class UnlearningProbe(Probe):
         if value not in after:
             why = f"NDCG@{self.config.cutoff} was not measured; add the cut-off to the policy"
             return self.made(f"{name}.{kind}.utility.{value}", title, value, unit, "lower", missing=why)
-        before = np.mean([results.arrays(cell)[value] for cell in clean], axis=0)
-        change = after[value] - before
+        log = target.split.train
+        there = request.retained(log).user_counts[after["users"]] > 0  # who is gone is served by nobody
+        users, now = after["users"][there], after[value][there]
+        before = np.mean([results.arrays(cell)[value][there] for cell in clean], axis=0)
+        change = now - before
         return self.made(
             f"{name}.{kind}.utility.{value}", title, value, unit, "lower", estimate=float(change.mean()),
-            standard_error=paired_standard_error(after[value], before), n=len(change), limits=(-1.0, 1.0),
+            standard_error=paired_standard_error(now, before), n=len(change), limits=(-1.0, 1.0),
             baseline={"retrained": float(before.mean())}, cells=[results[own].key],
             details={
                 "unlearner": name, "request": kind, "changes": self._sides(own, clean, results),
-                **_by_activity(change, target.split.train.user_counts[results.arrays(own)["users"]]),
+                **_by_activity(change, log.user_counts[users]),
             },
         )  # fmt: skip
 
@@ -231,13 +242,16 @@ class UnlearningProbe(Probe):
             f"What the best unlearner leaves of {_WORDS[kind]}",
             "|rho|: 0 like a retrain, 1 like nothing was done",
         )
-        known = {name: own for name, own in residuals.items() if own.estimate is not None}
+        own_kind = [name for name in residuals if unlearner_class(name).own_model or name == Retrain.name]
+        known = {name: own for name, own in residuals.items() if own.estimate is not None and name not in own_kind}
         if not known:
-            why = (
-                "; ".join(f"{name}: {own.missing}" for name, own in residuals.items()) or "no unlearner fits this model"
-            )
+            others = {name: own for name, own in residuals.items() if name not in own_kind}
+            why = "; ".join(f"{name}: {own.missing}" for name, own in others.items())
+            why = why or "no unlearner that starts from this model fits it; retrain"
             return self.made(f"best.{kind}.residual", title, "least_residual", unit, "higher", missing=why)
-        name, best = min(known.items(), key=lambda pair: pair[1].estimate or 0.0)
+        name, best = min(
+            known.items(), key=lambda pair: (pair[1].details["verdict"] != "honoured", pair[1].estimate or 0.0)
+        )
         return best.model_copy(
             update={"id": f"{self.key}.best.{kind}.residual", "title": f"{title}: {name}", "measure": "least_residual"},
         )

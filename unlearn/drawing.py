@@ -20,7 +20,8 @@ DRAWS: tuple[str, ...] = get_args(Draw)
 def draw(log: InteractionLog, kind: Draw, pairs: int, seed: int) -> Request:
     """A request of about so many pairs.
 
-    Users are drawn until their events are so many, so a request has a comparable size on any data.
+    Users are drawn until their events are so many, so a request has a comparable size on any data: at least `pairs`,
+    less than twice that where no single user (of core users: the most active one) or item has more.
 
     Args:
         log: what the model was trained on.
@@ -42,6 +43,8 @@ def draw(log: InteractionLog, kind: Draw, pairs: int, seed: int) -> Request:
     counts = log.item_counts if kind == "items" else log.user_counts
     order = stream.permutation(len(counts))
     order = order[counts[order] > (1 if kind == "part-of-users" else 0)]
+    if kind != "core-users" and (counts[order] <= pairs).any():
+        order = order[counts[order] <= pairs]  # one popular item may hold a third of a log
     if kind in ("core-users", "edge-users"):
         order = order[np.argsort(counts[order] * (-1 if kind == "core-users" else 1), kind="stable")]
     share = counts[order] // 2 if kind == "part-of-users" else counts[order]

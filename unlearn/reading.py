@@ -84,6 +84,8 @@ def _request(path: Path, label: str, rows: list[tuple[int, dict[str, str]]], log
     for line, row in rows:
         where = f"{path}, line {line}"
         if "attribute" in row or "value" in row:
+            if "user" in row or "item" in row:
+                raise InputError(f"{where}: names an attribute and a user or item; give them in lines of their own")
             own_users, own_items = _with_attribute(row, log, where)
             users.append(own_users)
             items.append(own_items)

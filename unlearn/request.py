@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
@@ -72,6 +74,12 @@ class Request:
         """The retain set: the log less the forget set, same users and items."""
         return log.without(self.mask(log))
 
+    def whole_users(self, log: InteractionLog) -> Int64:
+        """Users with forgotten events who have none left, int64, ascending."""
+        gone = np.unique(log.user[self.rows]).astype(np.int64)
+        whole: Int64 = gone[self.retained(log).user_counts[gone] == 0]
+        return whole
+
     def forgotten(self, log: InteractionLog) -> InteractionLog:
         """The forget set, as a log with the same users and items."""
         return log.take(self.rows)
@@ -92,10 +100,37 @@ class Request:
         rows = np.flatnonzero(np.isin(left.pair_keys, log.pair_keys[self.rows]))
         return Request(self.label, rows, self.users, self.items) if len(rows) else None
 
+    def purged(self, log: InteractionLog, part: InteractionLog) -> InteractionLog:
+        """A part of the same data (validation, test) less what was asked to be forgotten, side features too.
+
+        Events of users and items that are forgotten whole, and repeats of forgotten pairs; the side features of these
+        users become empty.
+
+        Args:
+            log: what the rows count in.
+            part: with the same users and items.
+        """
+        gone = np.isin(part.user, self.users) | np.isin(part.item, self.items)
+        gone |= np.isin(part.pair_keys, log.pair_keys[self.rows])
+        left = part.without(gone)
+        if left.users is None or not len(self.users):
+            return left
+        table = left.users.copy()
+        for name in table:
+            column = table[name].to_numpy(copy=True, dtype=object)
+            column[self.users] = None
+            table[name] = pd.Series(column, index=table.index).astype(_nullable(table[name].dtype))
+        return replace(left, users=table)
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the rows."""
         return hashlib.sha256(self.rows.tobytes()).hexdigest()
+
+
+def _nullable(kind: Any) -> Any:
+    """A dtype that can say that nothing is known."""
+    return np.dtype(np.float64) if isinstance(kind, np.dtype) and kind.kind in "iub" else kind
 
 
 def pooled(log: InteractionLog, requests: list[Request], label: str = "") -> Request:

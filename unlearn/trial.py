@@ -14,6 +14,7 @@ from ..recommenders.target import Target
 from .base import Served
 from .catalogue import build
 from .request import Request
+from .verify.changes import left_rows
 from .verify.question import answers, question
 
 VERSION = 1
@@ -52,11 +53,18 @@ class Trial:
         return found
 
     def answer(self, target: Target, seed: int) -> Answer:
-        """The arrays of `question.answers`; costs by step, `prepare`, `forget` or `fit`; the model, to be measured."""
+        """The arrays of `question.answers`; costs by step, `prepare`, `forget` or `fit`; the model, to be measured.
+
+        Of "forget" also `rows_left` (`changes.left_rows`).
+        """
         model, costs = self.model(target, seed)
         arrays = answers(model, question(target.split, self.request))
         history = self.request.retained(target.split.train).plus(target.split.valid)
-        return Answer({}, arrays=arrays, costs=costs, served=(model, history))
+        values: dict[str, float | None] = {}
+        if self.how == "forget" and isinstance(model, type(target.model)):
+            whole = self.request.whole_users(target.split.train)
+            values["rows_left"] = float(left_rows(target.model.state(), model.state(), whole))
+        return Answer(values, arrays=arrays, costs=costs, served=(model, history))
 
     def model(self, target: Target, seed: int) -> tuple[Recommender, dict[str, float]]:
         """The model in question and the CPU seconds of its making, by step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..recommenders.base import Recommender
 from ..recommenders.target import Target
 from .request import Request
 from .trial import How, Trial
+from .verify.changes import left_rows
 from .verify.question import answers, question
 from .verify.verdict import LIMITS, Verdict, verdict
 
@@ -104,7 +105,18 @@ def verify(
         how: [store.arrays(cell.key(target, PROTOCOL.describe())) for cell in group] for how, group in wanted.items()
     }
     clean = [answers(model, asked) for model in given] or kept["retrain"]
-    return verdict(answers(after, asked), clean, kept["refit"], asked.weights, margin, confidence)
+    found = verdict(answers(after, asked), clean, kept["refit"], asked.weights, margin, confidence)
+    whole = request.whole_users(target.split.train)
+    return with_rows(found, left_rows(target.model.state(), after.state(), whole) if hasattr(after, "state") else 0)
+
+
+def with_rows(found: Verdict, left: int) -> Verdict:
+    """The verdict, not honoured where rows of users who were to be forgotten whole are still what they were."""
+    if not left:
+        return found
+    return replace(
+        found, outcome="not honoured", reason=f"{left:,} rows of deleted users are what they were; {found.reason}"
+    )
 
 
 def as_json(found: Verdict) -> dict[str, Any]:

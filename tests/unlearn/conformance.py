@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,12 @@ def served(recipe: Recipe, log: InteractionLog, seed: int = 0) -> Served:
     return Served(recipe, log, fit(recipe, log, seed))
 
 
+def watched(recipe: Recipe, log: InteractionLog) -> Served:
+    """The same with a tenth of the log held out."""
+    held = np.random.default_rng(2).random(len(log)) < 0.1
+    return replace(served(recipe, log.without(held)), held_out=log.take(held))
+
+
 def requests(log: InteractionLog) -> dict[str, Request]:
     """One of each kind."""
     active = np.argsort(-log.user_counts, kind="stable")
@@ -42,6 +49,9 @@ def examine(unlearner: Unlearner, recipe: Recipe, log: InteractionLog | None = N
     """Every kind of request is served, alone and in a stream; nothing given is changed; repeats are equal."""
     log = small_log() if log is None else log
     assert unlearner.why_not(recipe, log) is None
+    apart = watched(recipe, log)
+    one = unlearner.forget(unlearner.prepare(apart, 5), requests(apart.log)["five users"], 7)
+    assert np.isfinite(_scores(one)).all()
     before = served(recipe, log)
     kept = _state(before.model)
     prepared = unlearner.prepare(before, 5)

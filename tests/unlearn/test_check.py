@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     assert "only EASE" in (own["unlearning.downdate.none"].missing or "")
     best = own["unlearning.best.part-of-users.residual"]
     assert best.estimate is None
-    assert "no unlearner fits" in (best.missing or "")
+    assert "no unlearner that starts from this model fits it" in (best.missing or "")
 
 
 def test_a_small_request_is_inconclusive(tmp_path: Path) -> None:

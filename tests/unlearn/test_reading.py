@@ -56,6 +56,7 @@ def test_attribute_value(tmp_path: Path) -> None:
         ("user\n", "no request in it"),
         ("who\n1\n", "unknown column 'who'"),
         ("attribute\nx\n", "needs both columns"),
+        (f"user,attribute,value\n{USER},x,y\n", "in lines of their own"),
         ("attribute,value\nnone,x\n", "no user and no item has"),
         ("user,item\n,\n", "no request|names neither"),
     ],

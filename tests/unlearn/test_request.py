@@ -89,3 +89,23 @@ def test_half_of_a_users_events_stay() -> None:
 def test_a_draw_that_cannot_be(pairs: int) -> None:
     with pytest.raises(InputError, match="cannot be drawn"):
         draw(LOG, "pairs", pairs, 0)
+
+
+def test_held_out_parts_are_purged_of_users_items_and_repeats() -> None:
+    part = LOG.take(np.arange(0, len(LOG), 2))
+    rows = np.arange(5)
+    request = Request.of(LOG, "x", rows=rows, users=np.array([7]), items=np.array([3]))
+    left = request.purged(LOG, part)
+    gone = (part.user == 7) | (part.item == 3) | np.isin(part.pair_keys, LOG.pair_keys[rows])
+    assert len(left) == len(part) - gone.sum() < len(part)
+    assert left.users is not None
+    assert left.users.iloc[7].isna().all()
+    assert LOG.users is not None
+    others = np.arange(LOG.n_users) != 7
+    assert left.users[others].astype(str).equals(LOG.users[others].astype(left.users.dtypes).astype(str))
+
+
+def test_whole_users() -> None:
+    rows = np.flatnonzero(LOG.user == 4)
+    assert Request.of(LOG, "x", rows=rows).whole_users(LOG).tolist() == [4]
+    assert Request.of(LOG, "x", rows=rows[:-1]).whole_users(LOG).tolist() == []

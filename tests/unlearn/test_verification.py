@@ -12,9 +12,10 @@ from recaudit.audit.store import Store
 from recaudit.datasets.errors import InputError
 from recaudit.datasets.split import Split
 from recaudit.recommenders.base import Recipe
-from recaudit.recommenders.catalogue import fit
+from recaudit.recommenders.catalogue import build, fit
 from recaudit.recommenders.target import Target
 from recaudit.unlearn.drawing import draw
+from recaudit.unlearn.request import Request
 from recaudit.unlearn.verification import as_json, verify
 
 from .conformance import small_log
@@ -68,3 +69,18 @@ def test_other_sizes_and_too_few_references(target: Target, tmp_path: Path) -> N
         verify(target, fit(RECIPE, log, 0), request, Store(tmp_path))
     with pytest.raises(InputError, match="at least 2"):
         verify(target, target.model, request, Store(tmp_path), retrains=1)
+
+
+def test_a_row_that_was_left_is_found(target: Target, tmp_path: Path) -> None:
+    """A clean retrain into which the deleted users' old rows are put back: the items alone would pass."""
+    request = Request.of(target.split.train, "users", users=np.arange(40))
+    clean = fit(RECIPE, request.retained(target.split.train), 70)
+    store = Store(tmp_path)
+    assert verify(target, clean, request, store, retrains=4, refits=2, jobs=1).outcome != "not honoured"
+    state = {name: tensor.clone() for name, tensor in clean.state().items()}
+    state["user_vectors"][:40] = target.model.state()["user_vectors"][:40]
+    kept = build(RECIPE)
+    kept.load(state, clean.n_users, clean.n_items)
+    found = verify(target, kept, request, store, retrains=4, refits=2, jobs=1)
+    assert found.outcome == "not honoured"
+    assert found.reason.startswith("40 rows of deleted users")

@@ -17,7 +17,7 @@ from ...recommenders.catalogue import build, fit
 from ...recommenders.trainer import RankingTraining, one_thread
 from ..base import Served, Unlearner, UnlearnerConfig, not_by_gradient
 from ..request import Request
-from .gradients import fisher, opened, slowed
+from .gradients import fisher, opened, renewed, slowed
 from .reversal import Reversal
 from .watch import Watch, values
 
@@ -130,6 +130,7 @@ class AscentRepair(Unlearner):
             state = self._ascended(served, request, log, served.trained.state(), watch, derive(seed, "first"))
             state = self._repaired(served, log, state, watch, seed)
             state = self._ascended(served, request, log, state, watch, derive(seed, "second"), again=True)
+            state = renewed(served.recipe, state, served.log, request, seed)
         return replace(served, log=log, model=_loaded(served.recipe, log, state))
 
     def _ascended(

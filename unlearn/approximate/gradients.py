@@ -11,14 +11,15 @@ import torch
 from torch.nn import functional
 
 from ...datasets.log import Float32, Int64, InteractionLog
+from ...datasets.seeding import derive, torch_rng
 from ...datasets.seeding import rng as seeded
-from ...datasets.seeding import torch_rng
 from ...recommenders.base import Model, Recipe
 from ...recommenders.catalogue import build, fit
 from ...recommenders.losses import bpr, sampled_softmax, squared_norm
 from ...recommenders.pairwise import PairwiseConfig, PairwiseModel
 from ...recommenders.sampling import Positives, collisions
 from ...recommenders.trainer import RankingTraining, Trainable, one_thread
+from ..request import Request
 
 Curvature = Literal["hessian", "gauss-newton"]
 
@@ -52,6 +53,29 @@ def slowed(recipe: Recipe, divisor: float) -> Recipe:
     """The recipe with its learning rate divided."""
     rate = build(recipe).config.learning_rate / divisor
     return Recipe(recipe.model, {**recipe.config, "learning_rate": rate}, recipe.epochs)
+
+
+def renewed(
+    recipe: Recipe, state: Mapping[str, torch.Tensor], log: InteractionLog, request: Request, seed: int
+) -> dict[str, torch.Tensor]:
+    """A state in which users who are forgotten whole have rows that were never trained, as after a retrain.
+
+    Args:
+        recipe: of a model trained row by row.
+        state: `Model.state`.
+        log: before the request.
+        request: its rows.
+        seed: of the new rows.
+    """
+    whole = torch.from_numpy(request.whole_users(log))
+    found = dict(state)
+    if len(whole):
+        fresh = fit(recipe, request.retained(log), derive(seed, "renewed"), epochs=0).state()
+        for name in state:
+            if name.startswith("user"):
+                found[name] = state[name].clone()
+                found[name][whole] = fresh[name][whole]
+    return found
 
 
 def fisher(training: RankingTraining[Any], seed: int, batches: int) -> list[torch.Tensor]:

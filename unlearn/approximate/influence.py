@@ -21,7 +21,7 @@ from ...recommenders.sampling import Positives
 from ...recommenders.trainer import one_thread
 from ..base import Served, Unlearner, UnlearnerConfig
 from ..request import Request
-from .gradients import Curvature, fixed, gradient, opened, product, propagation
+from .gradients import Curvature, fixed, gradient, opened, product, propagation, renewed
 
 _MODELS = ("mf", "lightgcn", "simgcl")
 _REST = 0.1  # of the pairs of the Hessian at least, that touch no row in scope
@@ -85,7 +85,9 @@ class Influence(Unlearner):
             base = base + self.step(cast(PairwiseModel, build(served.recipe)), base, served.log, log, seed)
             moved = {"user" + name: base[: log.n_users], "item" + name: base[log.n_users :]}
             model, _ = opened(served.recipe, log, seed, state | moved)
-        return replace(served, log=log, model=model)
+            found = build(served.recipe)
+            found.load(renewed(served.recipe, model.state(), served.log, request, seed), log.n_users, log.n_items)
+        return replace(served, log=log, model=found)
 
     def step(
         self,

@@ -59,6 +59,26 @@ def changes(
     return found
 
 
+def left_rows(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor], users: Int64) -> int:
+    """How many of these users, who were to be forgotten whole, have a row that is still what it was, bit for bit.
+
+    Users who are folded in are judged by what the items have kept; that their own rows are gone must be looked up.
+
+    Args:
+        before: a model's state.
+        after: another's.
+        users: int64; rows of tensors named "user...", rows of zeros apart.
+    """
+    left = torch.zeros(len(users), dtype=torch.bool)
+    rows = torch.from_numpy(users)
+    for name, old in before.items():
+        new = after.get(name)
+        if name.startswith("user") and new is not None and new.shape == old.shape and old.ndim > 1:
+            own = old[rows].flatten(1)
+            left |= (new[rows].flatten(1) == own).all(dim=1) & (own != 0).any(dim=1)
+    return int(left.sum())
+
+
 def traces(found: list[Change]) -> list[str]:
     """What the changes alone show, in words; empty where nothing stands out."""
     if not any(change.rows for change in found):

@@ -15,6 +15,8 @@ Answers = Mapping[str, NDArray[Any]]
 Value = Callable[[Answers], float]
 DISTANCE = "distance"
 """Names of statistics that are distances from the retrains begin so."""
+FEWEST = 3
+"""Retrains that distances from them need: two are equally far from each other, which is no spread."""
 
 
 def compared(
@@ -34,7 +36,7 @@ def compared(
     for name, value in plain.items():
         found[name] = (value(after), [value(own) for own in retrains], [value(own) for own in befores])
     for key, whose in (("touched", "the touched users"), ("neighbours", "their neighbours")):
-        if after[key].size:
+        if after[key].size and len(retrains) >= FEWEST:
             clean = [own[key] for own in retrains]
             found[f"{DISTANCE} of the lists of {whose} from those of retrains"] = (
                 _far(after[key], clean),
@@ -85,7 +87,7 @@ def _spread(distances: list[float]) -> list[float]:
     of a new model all of its own.
     """
     count, mean = len(distances), float(np.mean(distances))
-    factor = (count - 1) / (count - 2) if count > 2 else 1.0
+    factor = (count - 1) / (count - 2)
     return [mean + factor * (own - mean) for own in distances]
 
 

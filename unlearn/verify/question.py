@@ -30,7 +30,7 @@ class Question:
         retained: the retain set.
         known: what models may read of users: the retain set, and of users who are forgotten whole the first half of
             their forgotten events, from which they are folded in.
-        folded: int64, users who are forgotten whole, ascending.
+        folded: int64, users who are forgotten whole and had two events or more, ascending.
         user, item: int64 [F], forgotten pairs; of folded users those of the second half.
         control_user, control_item: int64 [C], held-out pairs of the same users that were never trained on.
         weights: float64 [C], such that controls are as popular as forgotten pairs, by tenths of the popularity.
@@ -66,11 +66,13 @@ def question(split: Split, request: Request, seed: int = 0, *, pairs: int = 5_00
     log, draw = split.train, rng(seed, "unlearning", "question")
     retained = request.retained(log)
     gone = np.unique(log.user[request.rows]).astype(np.int64)
-    folded = gone[retained.user_counts[gone] == 0]
-    first = _first_halves(log, request.rows, folded)
-    asked = _pairs(log, np.setdiff1d(request.rows, first))
-    if not len(asked[0]):  # users of one event each: there is no half to fold in from
-        folded, first, asked = np.empty(0, np.int64), np.empty(0, np.int64), _pairs(log, request.rows)
+    whole = request.whole_users(log)
+    first = _first_halves(log, request.rows, whole)
+    folded = np.intersect1d(whole, log.user[first]).astype(np.int64)
+    # users of one event have no half to be folded in from, and a model says nothing of them; asked only if all are so
+    silent = np.isin(log.user[request.rows], np.setdiff1d(whole, folded))
+    rows = request.rows if silent.all() else request.rows[~silent]
+    asked = _pairs(log, np.setdiff1d(rows, first))
     chosen = _some(draw, len(asked[0]), pairs)
     user, item = asked[0][chosen], asked[1][chosen]
     held = _held_out(split, gone)

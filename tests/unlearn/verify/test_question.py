@@ -83,3 +83,15 @@ def test_nothing_held_out() -> None:
     bare = Split(own.train, own.valid.take(np.empty(0, np.int64)), own.test.take(np.empty(0, np.int64)), "none")
     with pytest.raises(DataError, match="never trained on"):
         question(bare, Request.of(own.train, "x", users=np.array([3])))
+
+
+def test_users_of_one_event_are_asked_only_if_there_are_no_others() -> None:
+    own = split()
+    rows = np.flatnonzero(own.train.user == 5)
+    single = Split(own.train.without(np.isin(np.arange(len(own.train)), rows[1:])), own.valid, own.test, "x")
+    both = question(single, Request.of(single.train, "x", users=np.array([3, 5])))
+    assert both.folded.tolist() == [3]
+    assert set(both.user) == {3}
+    alone = question(single, Request.of(single.train, "x", users=np.array([5])))
+    assert alone.folded.tolist() == []
+    assert alone.user.tolist() == [5]

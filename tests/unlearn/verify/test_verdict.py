@@ -88,3 +88,9 @@ def test_jaccard_by_hand() -> None:
     first = np.array([[1, 2, 3], [4, -1, -1], [-1, -1, -1]], np.int32)
     second = np.array([[3, 1, 9], [-1, -1, -1], [-1, -1, -1]], np.int32)
     np.testing.assert_allclose(jaccard(first, second), [2 / 4, 0, 1])
+
+
+def test_two_retrains_give_no_distance() -> None:
+    retrains, befores = [answered(0.8, seed, lists=3) for seed in range(2)], [answered(0.95, 9, lists=12)] * 2
+    found = verdict(answered(0.8, 77, lists=12), retrains, befores, np.ones(300))
+    assert not any(own.distance for own in found.statistics)
