@@ -167,7 +167,7 @@ def draw_costs(rows: pd.DataFrame, path: Path) -> None:
     victims = victims[victims > 2].index
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recaudit"}):
         figure, axes = pyplot.subplots(
-            1, len(victims), figsize=(4.6 * len(victims), 3.8), layout="constrained", squeeze=False
+            1, len(victims), figsize=(6.4 * len(victims), 3.8), layout="constrained", squeeze=False
         )
         for axis, key in zip(axes[0], victims, strict=True):
             part = rows[(rows.data == key[0]) & (rows.model == key[1])]
@@ -180,7 +180,7 @@ def draw_costs(rows: pd.DataFrame, path: Path) -> None:
                 for events, seconds, sound in line.itertuples():
                     axis.plot(events, seconds, "o", color=colour, fillstyle="full" if sound else "none", markersize=5)
             axis.set(xscale="log", yscale="log", xlabel="events of the request", title=", ".join(key))
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
         axes[0][0].set_ylabel("CPU seconds")
         figure.savefig(path, facecolor="white", metadata={"Date": None} if path.suffix == ".svg" else None)
 
