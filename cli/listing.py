@@ -98,6 +98,8 @@ def explain(
     if kind == "measures":
         _measure(entry)
         _ends(entry, users, items, cutoff)
+    elif kind == "unlearners":
+        typer.echo("exact: a training without the forget set" if entry.exact else "approximate: verify what it leaves")
     elif getattr(entry, "family", None):
         typer.echo(f"family: {entry.family}")
     if isinstance(entry, type) and entry.__doc__:

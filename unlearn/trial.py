@@ -1,4 +1,4 @@
-"""One model of a verification, as a cell: the checkpoint, a retrain, a training with the forget set, a forgetting."""
+"""One model of a verification, as a cell: a retrain, a training with the forget set, a forgetting."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .request import Request
 from .verify.changes import left_rows
 from .verify.question import answers, question
 
-VERSION = 1
+VERSION = 2
 
-How = Literal["served", "refit", "retrain", "forget"]
-"""The checkpoint as it is; trained again with the forget set, or without; or made to forget by an unlearner."""
+How = Literal["refit", "retrain", "forget"]
+"""Trained again with the forget set, or without; or the checkpoint made to forget by an unlearner."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,6 @@ class Trial:
 
     def model(self, target: Target, seed: int) -> tuple[Recommender, dict[str, float]]:
         """The model in question and the CPU seconds of its making, by step."""
-        if self.how == "served":
-            return target.model, {}
         split, clock = target.split, time.process_time()
         log = self.request.retained(split.train) if self.how == "retrain" else split.train
         if not self.method:

@@ -67,6 +67,7 @@ class Influence(Unlearner):
     title: ClassVar[str] = "influence function with spill-over through the graph"
     reference: ClassVar[str] = "Zhang et al. 2024, Recommendation Unlearning via Influence Function, ACM TORS (IFRU)"
     config_type: ClassVar[type[InfluenceConfig]] = InfluenceConfig
+    version: ClassVar[int] = 2
     config: InfluenceConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:

@@ -150,18 +150,6 @@ def keeps_users(recipe: Recipe) -> bool:
     return model.shapes(2, 2) != model.shapes(3, 2)
 
 
-def expected_touched(shards: int, requests: int) -> float:
-    """Shards that so many independent requests of one user (or pair) touch on average: S (1 - (1 - 1/S)^k).
-
-    What a batch of requests costs, in trainings of a shard; a full training costs about S of them.
-
-    Args:
-        shards: S, at least 1.
-        requests: k, at least 0.
-    """
-    return float(shards * (1 - (1 - 1 / shards) ** requests))
-
-
 def _trained(recipe: Recipe, part: InteractionLog, seed: int, shard: int) -> Member:
     """A model of this part, or None where there is too little: no event, or no sequence of two."""
     least = 2 if issubclass(model_class(recipe.model), SequentialModel) else 1
