@@ -80,6 +80,20 @@ class Request:
         whole: Int64 = gone[self.retained(log).user_counts[gone] == 0]
         return whole
 
+    def first_halves(self, log: InteractionLog) -> Int64:
+        """Rows of the earlier half (rounded down) of the events of each of `whole_users`, int64, ascending.
+
+        By them such a user can be read; no pair is in both halves.
+        """
+        order = log.chronological()
+        order = order[np.isin(log.user[order], self.whole_users(log))]
+        count = np.bincount(log.user[order], minlength=log.n_users)
+        start = np.cumsum(count) - count
+        early = np.arange(len(order)) - start[log.user[order]] < count[log.user[order]] // 2
+        late = log.pair_keys[order[~early]]
+        first: Int64 = order[early]
+        return np.sort(first[~np.isin(log.pair_keys[first], late)])
+
     def forgotten(self, log: InteractionLog) -> InteractionLog:
         """The forget set, as a log with the same users and items."""
         return log.take(self.rows)

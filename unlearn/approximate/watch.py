@@ -55,8 +55,7 @@ class Watch:
             forgotten = forgotten.take(retained.user_counts[forgotten.user] > 0)
         self.history = retained
         if issubclass(model_class(served.recipe.model), SequentialModel):
-            probe = first_halves(forgotten, retained)
-            self.history = retained if not probe.any() else retained.plus(forgotten.take(probe))
+            self.history = retained.plus(served.log.take(request.first_halves(served.log)))
         key = self.history.pair_keys
         self.forgotten = _drawn(forgotten, ~np.isin(forgotten.pair_keys, key), seeded(seed, "watch", "forgotten"))
         self.controls = (np.empty(0, np.int64), np.empty(0, np.int64))
@@ -112,17 +111,6 @@ class Watch:
             _place(training, before, after, middle)
             low, high = (middle, high) if self.gap(model) >= 0 else (low, middle)
         _place(training, before, after, low)
-
-
-def first_halves(forgotten: InteractionLog, retained: InteractionLog) -> NDArray[np.bool_]:
-    """Which forgotten events are the first half (rounded down) of those of a user with nothing retained: bool [F]."""
-    order = forgotten.chronological()
-    offsets = np.concatenate([[0], np.cumsum(forgotten.user_counts)])
-    user = forgotten.user[order]
-    place = np.arange(len(order)) - offsets[user]
-    found = np.zeros(len(order), np.bool_)
-    found[order] = (place < forgotten.user_counts[user] // 2) & (retained.user_counts[user] == 0)
-    return found
 
 
 def _drawn(log: InteractionLog, among: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Int64, Int64]:

@@ -67,7 +67,7 @@ def question(split: Split, request: Request, seed: int = 0, *, pairs: int = 5_00
     retained = request.retained(log)
     gone = np.unique(log.user[request.rows]).astype(np.int64)
     whole = request.whole_users(log)
-    first = _first_halves(log, request.rows, whole)
+    first = request.first_halves(log)
     folded = np.intersect1d(whole, log.user[first]).astype(np.int64)
     # users of one event have no half to be folded in from, and a model says nothing of them; asked only if all are so
     silent = np.isin(log.user[request.rows], np.setdiff1d(whole, folded))
@@ -127,18 +127,6 @@ def _pairs(log: InteractionLog, rows: Int64) -> tuple[Int64, Int64]:
     """The distinct pairs of these events."""
     pair = np.unique(log.pair_keys[rows])
     return pair // log.n_items, pair % log.n_items
-
-
-def _first_halves(log: InteractionLog, rows: Int64, folded: Int64) -> Int64:
-    """The earlier half of the events of each folded user; no pair is in both halves."""
-    order = log.chronological()
-    order = order[np.isin(log.user[order], folded) & np.isin(order, rows)]
-    count = np.bincount(log.user[order], minlength=log.n_users)
-    start = np.cumsum(count) - count
-    early = np.arange(len(order)) - start[log.user[order]] < count[log.user[order]] // 2
-    late = log.pair_keys[order[~early]]
-    first: Int64 = order[early]
-    return np.sort(first[~np.isin(log.pair_keys[first], late)])
 
 
 def _held_out(split: Split, users: Int64) -> tuple[Int64, Int64]:
