@@ -142,6 +142,7 @@ class LoRec(RobustTraining):
         "Attacks, SIGIR, arXiv 2401.17723"
     )
     config_type: ClassVar[type[DefenseConfig]] = LoRecConfig
+    version: ClassVar[int] = 2
 
     def __init__(self, config: Any = None) -> None:
         """See Defense."""

@@ -96,8 +96,9 @@ class Judge:
                 yield np.concatenate([genuine, fake])
 
     def _loss(self, calibrator: Calibrator, rows: Int64, drop: Dropout) -> torch.Tensor:
-        states, valid = self.states(rows)
-        summaries = calibrator.summaries(states, valid, drop)
+        parts = self._alike(rows)
+        rows = np.concatenate(parts)
+        summaries = torch.cat([calibrator.summaries(*self.states(part), drop) for part in parts])
         fraud = torch.from_numpy((rows >= self.accounts).astype(np.float32)).to(self.device)
         texts = None
         if self.texts is not None:
@@ -106,6 +107,12 @@ class Judge:
         return calibration_loss(
             calibrator.logits(summaries, drop), fraud, config.confidence, config.alignment, summaries, texts
         )
+
+    def _alike(self, rows: Int64) -> list[Int64]:
+        """The rows by length, cut where it passes a power of two: less than half of what is read is filling."""
+        rows = rows[np.argsort(self.histories.length[rows], kind="stable")]
+        _, doublings = np.frexp(self.histories.length[rows])
+        return np.split(rows, np.flatnonzero(np.diff(doublings)) + 1)
 
     def states(self, rows: Int64) -> tuple[torch.Tensor, torch.Tensor]:
         """What the victim makes of histories now: input and output at every place, float [B, L, 2 d], bool [B, L]."""
@@ -119,16 +126,17 @@ class Judge:
         found = np.empty(self.accounts)
         for number, calibrator in enumerate(self.calibrators):
             calibrator.eval()
-            rows = np.flatnonzero(self.fold == number)
-            rows = rows[np.argsort(self.histories.length[rows], kind="stable")]
-            step = max(1, _JUDGED_TOKENS // int(self.histories.length[rows].max(initial=1)))
-            for first in range(0, len(rows), step):
-                part = rows[first : first + step]
+            for part in self._judged(np.flatnonzero(self.fold == number)):
                 with torch.no_grad():
                     silent = Dropout(0.0, None)
                     logits = calibrator.logits(calibrator.summaries(*self.states(part), silent), silent)
                 found[part] = torch.sigmoid(logits.double()).cpu().numpy()
         return found
+
+    def _judged(self, rows: Int64) -> Iterator[Int64]:
+        for alike in self._alike(rows):
+            step = max(1, _JUDGED_TOKENS // int(self.histories.length[alike].max(initial=1)))
+            yield from np.split(alike, np.arange(step, len(alike), step))
 
     def level(self, suspicion: Float64) -> Float64 | None:
         """What each account's suspicion is compared with: the mean of its fold's, whose scale is its calibrator's own.
