@@ -25,6 +25,7 @@ from recaudit.audit.engine import Plan, run_plan
 from recaudit.audit.store import Store
 from recaudit.cli.progress import progress
 from recaudit.datasets.seeding import derive
+from recaudit.recommenders.catalogue import reads_order
 from recaudit.unlearn.catalogue import build, names, unlearner_class
 from recaudit.unlearn.check import CONTROLS
 from recaudit.unlearn.drawing import draw
@@ -94,7 +95,7 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         with progress(f"{options.data} {options.model} {name}") as step:
             results, failures = run_plan(plan, target, PROTOCOL, store, jobs=options.jobs, progress=step)
         assert not failures, failures
-        weights = question(target.split, request).weights
+        weights = question(target.split, request, in_order=reads_order(target.recipe)).weights
         head = {"data": options.data, "model": options.model, "request": name, "events": len(request)}
         clean, dirty = ([results.arrays(cell) for cell in plain[how]] for how in HOWS)
         for seed, cell in enumerate(plain["retrain"]):

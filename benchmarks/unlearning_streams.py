@@ -23,7 +23,7 @@ from victims import add_options, prepared
 from recaudit.cli.progress import progress
 from recaudit.datasets.seeding import derive, rng
 from recaudit.recommenders.base import Recommender
-from recaudit.recommenders.catalogue import fit
+from recaudit.recommenders.catalogue import fit, reads_order
 from recaudit.recommenders.evaluate import evaluate
 from recaudit.recommenders.target import Target
 from recaudit.unlearn.base import Served
@@ -87,7 +87,7 @@ def looked(
     """One look: retrains, and each method beside them."""
     log = target.split.train
     retained = gone.retained(log)
-    asked = question(target.split, gone)
+    asked = question(target.split, gone, in_order=reads_order(target.recipe))
     clean = [fit(target.recipe, retained, derive(23, place, turn)) for turn in range(RETRAINS)]
     level = [utility(target, gone, model) for model in clean]
     stands = [float(answers(model, asked)["forgotten"].mean()) for model in clean]

@@ -28,7 +28,7 @@ from recaudit.audit.store import Store
 from recaudit.cli.progress import progress
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.seeding import derive, rng
-from recaudit.recommenders.catalogue import fit
+from recaudit.recommenders.catalogue import fit, reads_order
 from recaudit.recommenders.target import Target
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.catalogue import build
@@ -74,7 +74,7 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in options.requests.split(","):
         for repetition in range(options.repetitions):
             request = drawn(target.split.train, name, repetition)
-            asked = question(target.split, request)
+            asked = question(target.split, request, in_order=reads_order(target.recipe))
             retrains = kept(target, request, store, options)
             befores = [answers(own.model, asked) for own in served]
             cases = [("retrain", own, others, befores[1:]) for own, others in turns(retrains)]

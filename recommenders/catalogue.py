@@ -52,6 +52,11 @@ def model_class(name: str) -> type[Model]:
     return CATALOGUE.find(name)
 
 
+def reads_order(recipe: Recipe) -> bool:
+    """Whether such a model reads what a user has done in order, and is taught what comes next."""
+    return model_class(recipe.model).family == "sequential"
+
+
 def build(recipe: Recipe) -> Model:
     """An unfitted model with the recipe's hyper-parameters.
 

@@ -15,6 +15,7 @@ from ..audit.probe import NotApplicable, Probe, ProbeConfig, Results
 from ..audit.statistics import paired_standard_error
 from ..datasets.errors import DataError, InputError
 from ..datasets.seeding import derive
+from ..recommenders.catalogue import reads_order
 from ..recommenders.target import Target
 from .catalogue import CATALOGUE, build, names, unlearner_class
 from .drawing import DRAWS, Draw, draw
@@ -164,7 +165,7 @@ class UnlearningProbe(Probe):
         kept: Mapping[How, list[Answers]] = {
             how: [results.arrays(cell) for cell in group] for how, group in groups.items()
         }
-        weights = question(target.split, request).weights
+        weights = question(target.split, request, in_order=reads_order(target.recipe)).weights
         found = verdict(results.arrays(own), kept["retrain"], kept["refit"], weights, self.config.margin)
         return with_rows(found, int(results[own].values.get("rows_left") or 0))
 

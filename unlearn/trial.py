@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from ..audit.cell import Answer
 from ..recommenders.base import Recommender
-from ..recommenders.catalogue import fit
+from ..recommenders.catalogue import fit, reads_order
 from ..recommenders.target import Target
 from .base import Served
 from .catalogue import build
@@ -17,7 +17,7 @@ from .request import Request
 from .verify.changes import left_rows
 from .verify.question import answers, question
 
-VERSION = 2
+VERSION = 3
 
 How = Literal["refit", "retrain", "forget"]
 """Trained again with the forget set, or without; or the checkpoint made to forget by an unlearner."""
@@ -58,7 +58,7 @@ class Trial:
         Of "forget" also `rows_left` (`changes.left_rows`).
         """
         model, costs = self.model(target, seed)
-        arrays = answers(model, question(target.split, self.request))
+        arrays = answers(model, question(target.split, self.request, in_order=reads_order(target.recipe)))
         history = self.request.retained(target.split.train).plus(target.split.valid)
         values: dict[str, float | None] = {}
         if self.how == "forget" and isinstance(model, type(target.model)):

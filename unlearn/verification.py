@@ -16,6 +16,7 @@ from ..audit.store import Store
 from ..datasets.errors import InputError, UnfinishedError
 from ..datasets.seeding import derive
 from ..recommenders.base import Recommender
+from ..recommenders.catalogue import reads_order
 from ..recommenders.target import Target
 from .request import Request
 from .trial import How, Trial
@@ -94,7 +95,7 @@ def verify(
                 f"the model after has {model.n_users:,} users and {model.n_items:,} items, the one before "
                 f"{target.model.n_users:,} and {target.model.n_items:,}; both must know the same ids"
             )
-    asked = question(target.split, request)
+    asked = question(target.split, request, in_order=reads_order(target.recipe))
     wanted = references(request, 0 if given else retrains, refits, seed)
     cells = {cell.key(target, PROTOCOL.describe()): cell for group in wanted.values() for cell in group}
     done = frozenset(key for key in cells if store.read(key, True))

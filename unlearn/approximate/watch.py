@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ...datasets.errors import InputError
 from ...datasets.log import Int64, InteractionLog
 from ...datasets.seeding import rng as seeded
 from ...recommenders.base import Recommender
-from ...recommenders.catalogue import model_class
-from ...recommenders.sequential import SequentialModel
+from ...recommenders.catalogue import reads_order
 from ...recommenders.trainer import RankingTraining
 from ..base import Served
 from ..request import Request
 from ..verify.membership import percentiles
+from ..verify.places import following, places, prefixes
 
 _SAMPLE = 2000  # pairs of either kind that a check reads
 _OWN = 50  # held-out pairs that the touched users must have for these alone to be read
@@ -28,8 +27,7 @@ _USUAL = 8 / 9  # where held-out pairs lie if none are there to tell
 class Watch:
     """Where forgotten pairs lie among their users' other items, less where pairs lie that were never trained on.
 
-    Models that read histories know nothing of a user who is forgotten whole; such a user is read with the first half
-    of its old events, and the other half is judged.
+    Models that read histories in order are asked from what stood before each pair (`verify.places`).
 
     Attributes:
         known: whether there are pairs of both kinds; without, nothing can be compared.
@@ -53,24 +51,36 @@ class Watch:
         forgotten = request.forgotten(served.log)
         if not whole_users:
             forgotten = forgotten.take(retained.user_counts[forgotten.user] > 0)
-        self.history = retained
-        if issubclass(model_class(served.recipe.model), SequentialModel):
-            self.history = retained.plus(served.log.take(request.first_halves(served.log)))
-        key = self.history.pair_keys
-        self.forgotten = _drawn(forgotten, ~np.isin(forgotten.pair_keys, key), seeded(seed, "watch", "forgotten"))
+        gone = ~np.isin(served.log.pair_keys, retained.pair_keys) & np.isin(served.log.user, forgotten.user)
+        in_order = reads_order(served.recipe)
+        self.history = served.log if in_order else retained
+        rows = np.flatnonzero(gone)
+        if in_order:
+            rows = following(served.log, rows)
+        rows = _drawn(served.log, rows, seeded(seed, "watch", "forgotten"))
+        self.forgotten = served.log.user[rows].astype(np.int64), served.log.item[rows].astype(np.int64)
         self.controls = (np.empty(0, np.int64), np.empty(0, np.int64))
         if served.held_out is not None:
             held = served.held_out
-            fit_ = ~np.isin(held.pair_keys, np.union1d(key, served.log.pair_keys))
+            fit_ = ~np.isin(held.pair_keys, served.log.pair_keys)
             own = fit_ & np.isin(held.user, forgotten.user)
-            self.controls = _drawn(held, own if own.sum() >= _OWN else fit_, seeded(seed, "watch", "held-out"))
+            chosen = _drawn(held, np.flatnonzero(own if own.sum() >= _OWN else fit_), seeded(seed, "watch", "held-out"))
+            self.controls = held.user[chosen].astype(np.int64), held.item[chosen].astype(np.int64)
+        self._prefix: tuple[InteractionLog | None, InteractionLog | None] = (None, None)
+        if in_order:
+            counts = served.log.user_counts[self.controls[0]]
+            self._prefix = (
+                prefixes(served.log, self.forgotten[0], places(served.log, rows)),
+                prefixes(served.log, self.controls[0], counts),
+            )
         self.known = len(self.forgotten[0]) > 0 and len(self.controls[0]) > 0
         self.level = self.look(served.model)[1] if self.known else None
 
     def look(self, model: Recommender) -> tuple[float, float]:
         """Mean percentile of the forgotten and of the held-out pairs, 0..1 each."""
         forgotten, controls = (
-            float(percentiles(model, *pairs, self.history).mean()) for pairs in (self.forgotten, self.controls)
+            float(percentiles(model, *pairs, self.history, prefix).mean())
+            for pairs, prefix in zip((self.forgotten, self.controls), self._prefix, strict=True)
         )
         return forgotten, controls
 
@@ -113,12 +123,12 @@ class Watch:
         _place(training, before, after, low)
 
 
-def _drawn(log: InteractionLog, among: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Int64, Int64]:
-    """At most 2,000 distinct pairs, users and items."""
-    key = np.unique(log.pair_keys[among])
-    if len(key) > _SAMPLE:
-        key = np.sort(rng.choice(key, _SAMPLE, replace=False))
-    return key // log.n_items, key % log.n_items
+def _drawn(log: InteractionLog, rows: Int64, rng: np.random.Generator) -> Int64:
+    """At most 2,000 of the events with distinct pairs, by their pairs."""
+    rows = rows[np.unique(log.pair_keys[rows], return_index=True)[1]]
+    if len(rows) > _SAMPLE:
+        rows = rows[np.sort(rng.choice(len(rows), _SAMPLE, replace=False))]
+    return rows
 
 
 def values(training: RankingTraining[Any]) -> list[torch.Tensor]:

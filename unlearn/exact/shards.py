@@ -11,8 +11,7 @@ from ...datasets.errors import DataError
 from ...datasets.log import Float32, Int64, InteractionLog
 from ...datasets.seeding import derive
 from ...recommenders.base import Model, Recipe, Recommender
-from ...recommenders.catalogue import build, fit, model_class
-from ...recommenders.sequential import SequentialModel
+from ...recommenders.catalogue import build, fit, reads_order
 from ..request import Request
 
 Member = Model | None
@@ -99,7 +98,7 @@ class Sharded:
         n_users: U.
         n_items: I.
         members: M models.
-        weights: float32 [U, M], what a member counts for a user; rows sum to 1.
+        weights: float32 [U, M], what a member counts for a user, or [1, M], for every user; rows sum to 1.
     """
 
     n_users: int
@@ -125,7 +124,7 @@ class Sharded:
         """
         models = shards.models()
         if not keeps_users(recipe):
-            weights = np.broadcast_to(np.float32(1 / len(models)), (log.n_users, len(models)))
+            weights = np.full((1, len(models)), 1 / len(models), np.float32)
         else:
             known = shards.holds(log.user, log.n_users)
             known[~known.any(1)] = True
@@ -135,7 +134,7 @@ class Sharded:
     def scores(self, users: NDArray[np.int64], history: InteractionLog) -> Float32:
         """See Recommender; members of weight 0 are not asked."""
         users = np.asarray(users, np.int64)
-        weight = self.weights[users]
+        weight = self.weights[users] if len(self.weights) > 1 else self.weights.repeat(len(users), axis=0)
         total: Float32 = np.zeros((len(users), self.n_items), np.float32)
         for k, member in enumerate(self.members):
             rows = np.flatnonzero(weight[:, k])
@@ -152,7 +151,7 @@ def keeps_users(recipe: Recipe) -> bool:
 
 def _trained(recipe: Recipe, part: InteractionLog, seed: int, shard: int) -> Member:
     """A model of this part, or None where there is too little: no event, or no sequence of two."""
-    least = 2 if issubclass(model_class(recipe.model), SequentialModel) else 1
+    least = 2 if reads_order(recipe) else 1
     if part.user_counts.max(initial=0) < least:
         return None
     return fit(recipe, part, derive(seed, "shard", shard))

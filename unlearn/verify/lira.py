@@ -15,12 +15,13 @@ from ...datasets.log import Int64, InteractionLog
 from ...datasets.seeding import derive, rng
 from ...datasets.split import Split
 from ...recommenders.base import Recipe, Recommender
-from ...recommenders.catalogue import fit
+from ...recommenders.catalogue import fit, reads_order
 from ...recommenders.consumed import consumed
 from ..base import Served, Unlearner
 from ..fold_in import FoldedIn
 from ..request import Request
 from .membership import Float64, found_at, percentiles, separation
+from .places import following, places, prefixes
 from .question import Question, question
 
 POOLED_BELOW = 16
@@ -143,7 +144,9 @@ def _share(count: int, total: int, confidence: float) -> tuple[float, float]:
     return float(low[0]), float(high[0])
 
 
-def logits(model: Recommender, user: Int64, item: Int64, history: InteractionLog) -> Float64:
+def logits(
+    model: Recommender, user: Int64, item: Int64, history: InteractionLog, prefix: InteractionLog | None = None
+) -> Float64:
     """The log odds of the item against the user's other items outside the history: float64 [P].
 
     log((r + 1/2) / (n - r + 1/2)), r of n items beaten, from `percentiles`: it needs ranks alone, so that it exists for
@@ -154,6 +157,7 @@ def logits(model: Recommender, user: Int64, item: Int64, history: InteractionLog
         user: int64 [P].
         item: int64 [P].
         history: what counts as known.
+        prefix: as in `percentiles`.
 
     Raises:
         DataError: a score is NaN.
@@ -161,7 +165,7 @@ def logits(model: Recommender, user: Int64, item: Int64, history: InteractionLog
     known = consumed(history)
     inside = np.isin(user * history.n_items + item, history.pair_keys)
     others = np.maximum(history.n_items - np.diff(known.indptr)[user] - ~inside, 0)
-    beaten = percentiles(model, user, item, history) * others
+    beaten = percentiles(model, user, item, history, prefix) * others
     found: Float64 = np.log((beaten + 0.5) / (others - beaten + 0.5))
     return found
 
@@ -200,12 +204,9 @@ def shadows(
     why = unlearner.why_not(recipe, split.train)
     if why is not None:
         raise InputError(f"{unlearner.name} cannot be used: {why}")
-    asked = question(split, request, seed, pairs=pairs)
+    asked = question(split, request, seed, in_order=reads_order(recipe), pairs=pairs)
     log, held = split.train, split.valid if len(split.valid) else None
-    keys = np.unique(asked.retained.pair_keys[np.isin(asked.retained.user, log.user[request.rows])])
-    if len(keys) > retained:
-        keys = np.sort(rng(seed, "unlearning", "lira", "retained").choice(keys, retained, replace=False))
-    kept = keys // log.n_items, keys % log.n_items
+    kept = _kept(log, request, asked, rng(seed, "unlearning", "lira", "retained"), retained)
     found: list[list[tuple[Float64, Float64]]] = [[], []]
     for place in range(k):
         before = Served(recipe, log, fit(recipe, log, derive(seed, "lira", "in", place)), held_out=held)
@@ -224,11 +225,29 @@ def shadows(
     )  # fmt: skip
 
 
-def _both(model: Recommender, asked: Question, kept: tuple[Int64, Int64]) -> tuple[Float64, Float64]:
+def _kept(
+    log: InteractionLog, request: Request, asked: Question, draw: np.random.Generator, most: int
+) -> tuple[Int64, Int64, InteractionLog | None]:
+    """Retained pairs of the users with forgotten events, and what stood before each if the question is in order."""
+    rows = np.flatnonzero(np.isin(log.user, log.user[request.rows]) & ~request.mask(log))
+    if asked.prefix is not None:
+        rows = following(log, rows)
+    rows = rows[np.unique(log.pair_keys[rows], return_index=True)[1]]
+    if len(rows) > most:
+        rows = rows[np.sort(draw.choice(len(rows), most, replace=False))]
+    user = log.user[rows].astype(np.int64)
+    stood = None if asked.prefix is None else prefixes(log, user, places(log, rows))
+    return user, log.item[rows].astype(np.int64), stood
+
+
+def _both(
+    model: Recommender, asked: Question, kept: tuple[Int64, Int64, InteractionLog | None]
+) -> tuple[Float64, Float64]:
     """The logits of forgotten and of retained pairs."""
-    served = FoldedIn(model, asked.retained, asked.known, asked.folded)
-    forgotten = logits(served, asked.user, asked.item, asked.known)
-    return forgotten, logits(served, *kept, asked.known)
+    user, item, stood = kept
+    served = FoldedIn(model, asked.retained, asked.known, asked.folded) if stood is None else model
+    forgotten = logits(served, asked.user, asked.item, asked.met, asked.prefix)
+    return forgotten, logits(served, user, item, asked.met, stood)
 
 
 def _normal(scores: Float64, pooled: bool, floor: float) -> tuple[Float64, NDArray[np.float64]]:

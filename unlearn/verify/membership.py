@@ -15,7 +15,9 @@ Float64 = NDArray[np.float64]
 _CELLS = 4_000_000  # scores held at a time: 16 MB
 
 
-def percentiles(model: Recommender, user: Int64, item: Int64, history: InteractionLog) -> Float64:
+def percentiles(
+    model: Recommender, user: Int64, item: Int64, history: InteractionLog, prefix: InteractionLog | None = None
+) -> Float64:
     """The share of the user's other items outside the history that score lower than the item; ties count half.
 
     Read all models of a comparison with the same history, the retain set: what is then left of a forgotten pair is in
@@ -24,8 +26,9 @@ def percentiles(model: Recommender, user: Int64, item: Int64, history: Interacti
     Args:
         model: anything that scores.
         user: int64 [P].
-        item: int64 [P], outside the history of their users.
+        item: int64 [P], outside the history of their users unless `prefix` is given.
         history: what counts as known, and what models that read histories read.
+        prefix: a user for each pair, who has what is to be read in place of the history (`places.prefixes`).
 
     Returns:
         float64 [P] in 0..1; 1 where every other item scores lower, .5 where the user has no other item.
@@ -39,11 +42,10 @@ def percentiles(model: Recommender, user: Int64, item: Int64, history: Interacti
     step = max(1, _CELLS // max(1, history.n_items))
     for rows in np.array_split(order, max(1, -(-len(order) // step))):
         asked, place = np.unique(user[rows], return_inverse=True)
-        scores = model.scores(asked, history)
-        if np.isnan(scores).any():
+        table = model.scores(asked, history)[place] if prefix is None else model.scores(rows, prefix)
+        if np.isnan(table).any():
             raise DataError("the model gives NaN as a score; no rank can be taken of it")
-        own = scores[place, item[rows]]
-        table = scores[place]
+        own = table[np.arange(len(rows)), item[rows]]
         free = known[asked].toarray()[place] == 0
         free[np.arange(len(rows)), item[rows]] = False
         lower = ((table < own[:, None]) & free).sum(axis=1) + 0.5 * ((table == own[:, None]) & free).sum(axis=1)

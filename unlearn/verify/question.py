@@ -16,6 +16,7 @@ from ...recommenders.ranking import rank
 from ..fold_in import FoldedIn
 from ..request import Request
 from .membership import Float64, percentiles
+from .places import following, places, prefixes
 
 K = 20
 _ENOUGH = 20
@@ -36,6 +37,9 @@ class Question:
         weights: float64 [C], such that controls are as popular as forgotten pairs, by tenths of the popularity.
         touched: int64, users with forgotten events whose lists are looked at.
         neighbours: int64, other users who share an item with the forget set.
+        met: what pairs are not compared with, of each user.
+        prefix, control_prefix: of models that read histories in order, what stood before each pair
+            (`places.prefixes`); such a model was taught the forgotten item there and nowhere else. Else None.
     """
 
     retained: InteractionLog
@@ -48,15 +52,23 @@ class Question:
     weights: Float64
     touched: Int64
     neighbours: Int64
+    met: InteractionLog
+    prefix: InteractionLog | None = None
+    control_prefix: InteractionLog | None = None
 
 
-def question(split: Split, request: Request, seed: int = 0, *, pairs: int = 5_000, users: int = 500) -> Question:
+def question(
+    split: Split, request: Request, seed: int = 0, *, in_order: bool = False, pairs: int = 5_000, users: int = 500
+) -> Question:
     """The question about a request.
 
     Args:
         split: training part with the forget set; validation and test part hold the controls.
         request: rows of the training part.
         seed: of the choice where there is more than is looked at.
+        in_order: for models that read histories in order: pairs are placed by what stood before them, and not by what
+            the user retains. A user's first event was never anything that such a model was to predict: it is asked
+            only if there are no others.
         pairs: forgotten pairs, and controls, at most.
         users: touched users, and neighbours, at most.
 
@@ -71,23 +83,33 @@ def question(split: Split, request: Request, seed: int = 0, *, pairs: int = 5_00
     folded = np.intersect1d(whole, log.user[first]).astype(np.int64)
     # users of one event have no half to be folded in from, and a model says nothing of them; asked only if all are so
     silent = np.isin(log.user[request.rows], np.setdiff1d(whole, folded))
-    rows = request.rows if silent.all() else request.rows[~silent]
-    asked = _pairs(log, np.setdiff1d(rows, first))
-    chosen = _some(draw, len(asked[0]), pairs)
-    user, item = asked[0][chosen], asked[1][chosen]
+    rows = np.setdiff1d(request.rows if silent.all() else request.rows[~silent], first)
+    if in_order:
+        rows = following(log, rows)
+        rows = rows[_some(draw, len(rows), pairs)]
+        user, item = log.user[rows].astype(np.int64), log.item[rows].astype(np.int64)
+    else:
+        asked = _pairs(log, rows)
+        chosen = _some(draw, len(asked[0]), pairs)
+        user, item = asked[0][chosen], asked[1][chosen]
     held = _held_out(split, gone)
     if not len(held[0]):
         raise DataError("validation and test part are empty: there are no pairs never trained on to compare with")
     compared = _some(draw, len(held[0]), pairs)
+    control_user, control_item = held[0][compared], held[1][compared]
     others = np.setdiff1d(np.unique(retained.user[np.isin(retained.item, log.item[request.rows])]), gone)
+    known = retained.plus(log.take(first))
     return Question(
         retained=retained,
-        known=retained.plus(log.take(first)),
+        known=known,
         folded=folded,
-        user=user, item=item, control_user=held[0][compared], control_item=held[1][compared],
-        weights=_matched(log.item_counts, item, held[1][compared]),
+        user=user, item=item, control_user=control_user, control_item=control_item,
+        weights=_matched(log.item_counts, item, control_item),
         touched=gone[_some(draw, len(gone), users)],
         neighbours=others[_some(draw, len(others), users)].astype(np.int64),
+        met=log if in_order else known,
+        prefix=prefixes(log, user, places(log, rows)) if in_order else None,
+        control_prefix=prefixes(log, control_user, log.user_counts[control_user]) if in_order else None,
     )  # fmt: skip
 
 
@@ -100,9 +122,10 @@ def answers(model: Recommender, asked: Question) -> dict[str, NDArray[np.float64
         scores of the forgotten pairs and of random ones.
     """
     served = FoldedIn(model, asked.retained, asked.known, asked.folded)
+    placed = served if asked.prefix is None else model
     found: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {
-        "forgotten": percentiles(served, asked.user, asked.item, asked.known),
-        "controls": percentiles(served, asked.control_user, asked.control_item, asked.known),
+        "forgotten": percentiles(placed, asked.user, asked.item, asked.met, asked.prefix),
+        "controls": percentiles(placed, asked.control_user, asked.control_item, asked.met, asked.control_prefix),
     }
     for name, users in (("touched", asked.touched), ("neighbours", asked.neighbours)):
         k = min(K, asked.known.n_items)

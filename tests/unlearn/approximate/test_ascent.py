@@ -18,6 +18,8 @@ from recaudit.unlearn.approximate.reversal import Reversal
 from recaudit.unlearn.approximate.watch import Watch, values
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
+from recaudit.unlearn.verify.membership import percentiles
+from recaudit.unlearn.verify.places import places, prefixes
 
 from ..conformance import examine, requests, small_log
 
@@ -166,7 +168,7 @@ def test_the_reversed_loss_of_one_pair_by_hand() -> None:
     assert float(part.detach()) == pytest.approx(np.log1p(np.exp(scores[item] - best)), rel=1e-4)
 
 
-def test_deleted_users_of_sequence_models_are_read_with_half_their_past() -> None:
+def test_sequence_models_are_watched_at_the_place_of_each_event() -> None:
     log, held = parts()
     user = int(np.argmax(log.user_counts))
     request = Request.of(log, "one user", users=np.array([user]))
@@ -175,9 +177,15 @@ def test_deleted_users_of_sequence_models_are_read_with_half_their_past() -> Non
     assert half.sum() == len(forgotten) // 2
     assert forgotten.time is not None
     assert forgotten.time[half].max() <= forgotten.time[~half].min()
-    watch = Watch(Served(GRU, log, fit(GRU, log, 0), held_out=held), request, retained, 0)
-    assert watch.history.user_counts[user] == half.sum()
-    assert set(watch.forgotten[1]) == set(forgotten.item[~half]) - set(forgotten.item[half])
+    model = fit(GRU, log, 0)
+    watch = Watch(Served(GRU, log, model, held_out=held), request, retained, 0)
+    offsets, items = log.sequences()
+    own = items[offsets[user] : offsets[user + 1]]
+    assert set(watch.forgotten[1]) <= set(own[1:])
+    rows = log.chronological()[offsets[user] + 1 : offsets[user + 1]].astype(np.int64)
+    stood = prefixes(log, log.user[rows].astype(np.int64), places(log, rows))
+    each = percentiles(model, log.user[rows].astype(np.int64), log.item[rows].astype(np.int64), log, stood)
+    assert watch.look(model)[0] == pytest.approx(each.mean(), abs=0.05)  # repeats of a pair are read once
     kept = Request.of(log, "pairs", rows=np.flatnonzero(log.user == user)[:2])
     assert not len(kept.first_halves(log))
 

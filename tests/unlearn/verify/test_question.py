@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recaudit.datasets.errors import DataError
+from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.split import Split
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
@@ -95,3 +96,39 @@ def test_users_of_one_event_are_asked_only_if_there_are_no_others() -> None:
     alone = question(single, Request.of(single.train, "x", users=np.array([5])))
     assert alone.folded.tolist() == []
     assert alone.user.tolist() == [5]
+
+
+class Bigrams:
+    """Scores what has followed the last item read, as a model would that has learnt nothing but that."""
+
+    def __init__(self, log: InteractionLog) -> None:
+        self.n_users, self.n_items = log.n_users, log.n_items
+        offsets, items = log.sequences()
+        inside = np.ones(len(items), bool)
+        inside[offsets[1:][offsets[1:] > 0] - 1] = False
+        first = np.flatnonzero(inside)
+        self.counts = np.zeros((log.n_items, log.n_items), np.float32)
+        np.add.at(self.counts, (items[first], items[first + 1]), 1)
+
+    def scores(self, users: np.ndarray, history: InteractionLog) -> np.ndarray:
+        offsets, items = history.sequences()
+        found = np.zeros((len(users), self.n_items), np.float32)
+        for row, user in enumerate(users):
+            if offsets[user + 1] > offsets[user]:
+                found[row] = self.counts[items[offsets[user + 1] - 1]]
+        return found
+
+
+def test_models_of_sequences_are_asked_at_the_place() -> None:
+    own = split()
+    request = draw(own.train, "part-of-users", 100, 0)
+    asked = {in_order: question(own, request, in_order=in_order) for in_order in (False, True)}
+    place = asked[True]
+    assert place.prefix is not None and place.control_prefix is not None
+    assert pairs(place.user, place.item) <= pairs(asked[False].user, asked[False].item)
+    assert place.prefix.user_counts.min() >= 1
+    assert place.control_prefix.user_counts.tolist() == own.train.user_counts[place.control_user].tolist()
+    before, clean = Bigrams(own.train), Bigrams(request.retained(own.train))
+    gap = {way: answers(before, one)["forgotten"].mean() - answers(clean, one)["forgotten"].mean()
+           for way, one in asked.items()}  # fmt: skip
+    assert gap[True] > 0.1 > 2 * abs(gap[False])
