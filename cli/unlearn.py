@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import canaries
+from . import canaries, shadows
 from . import options as opt
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ app = typer.Typer(
 RequestFile = Annotated[Path, typer.Option("--request", help="What is to be forgotten, .csv or .jsonl.")]
 app.command("plant")(canaries.plant)
 app.command("canaries")(canaries.canaries)
+app.command("attack")(shadows.attack)
 
 EXIT = {"honoured": 0, "not honoured": 1, "inconclusive": 4}
 

@@ -153,3 +153,18 @@ def test_canaries_from_planting_to_the_answer(ratings: Path, tmp_path: Path) -> 
     assert "a trace is left" in run(*asked, before, code=1)
     run("unlearn", "run", "--model", before, "--method", "downdate", "--request", gone, "--out", after)
     assert "no trace found" in run(*asked, after)
+
+
+def test_an_attacker_who_knows_the_method(checkpoint: Path, gone: Path, tmp_path: Path) -> None:
+    found = {}
+    for method in ("do-nothing", "downdate"):
+        given = ("--model", checkpoint, "--method", method, "--request", gone, "--out", tmp_path, "--shadows", 3)
+        answer = CliRunner().invoke(app, [str(own) for own in ("unlearn", "attack", *given, "--jobs", 1, "--quiet")])
+        assert answer.exit_code == 0, answer.output
+        found[method] = json.loads((tmp_path / "attack.json").read_text())["pairs"]["forgotten"]["auc"]
+        assert ("can be told" in answer.stdout) == (found[method] > 0.5)
+    assert found["do-nothing"] > 0.6 > found["downdate"]
+    refused(
+        "unlearn", "attack", "--model", checkpoint, "--method", "influence", "--request", gone, "--out", tmp_path,
+        words=("influence cannot be used",),
+    )  # fmt: skip

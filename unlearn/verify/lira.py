@@ -12,17 +12,9 @@ from scipy import stats
 from ...audit.statistics import clopper_pearson
 from ...datasets.errors import InputError
 from ...datasets.log import Int64, InteractionLog
-from ...datasets.seeding import derive, rng
-from ...datasets.split import Split
-from ...recommenders.base import Recipe, Recommender
-from ...recommenders.catalogue import fit, reads_order
+from ...recommenders.base import Recommender
 from ...recommenders.consumed import consumed
-from ..base import Served, Unlearner
-from ..fold_in import FoldedIn
-from ..request import Request
 from .membership import Float64, found_at, percentiles, separation
-from .places import following, places, prefixes
-from .question import Question, question
 
 POOLED_BELOW = 16
 """With fewer shadows on a side a variance of each pair's own says little: one for all pairs is taken."""
@@ -55,32 +47,6 @@ class LiraResult:
     in_ratio: Float64
     out_ratio: Float64
     pooled: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Shadows:
-    """What shadows say of pairs, by `logits`.
-
-    Attributes:
-        user: int64 [P], of the forgotten pairs; of users who are forgotten whole those of the second half.
-        item: int64 [P].
-        unlearned: float64 [K, P], by models that were trained on them, then made to forget.
-        never: float64 [K, P], by models that were never trained on them.
-        retained_user: int64 [R], of retained pairs of the same users; none of users who are forgotten whole.
-        retained_item: int64 [R].
-        retained_unlearned: float64 [K, R], by the first models. Both were trained on these pairs: a difference is
-            what the unlearning did to them, higher is more exposed than after a training without the forget set.
-        retained_never: float64 [K, R], by the second.
-    """
-
-    user: Int64
-    item: Int64
-    unlearned: Float64
-    never: Float64
-    retained_user: Int64
-    retained_item: Int64
-    retained_unlearned: Float64
-    retained_never: Float64
 
 
 def lira(
@@ -168,86 +134,6 @@ def logits(
     beaten = percentiles(model, user, item, history, prefix) * others
     found: Float64 = np.log((beaten + 0.5) / (others - beaten + 0.5))
     return found
-
-
-def shadows(
-    unlearner: Unlearner,
-    recipe: Recipe,
-    split: Split,
-    request: Request,
-    k: int,
-    seed: int,
-    *,
-    pairs: int = 5_000,
-    retained: int = 1_000,
-) -> Shadows:
-    """Train K models on the whole log and make them forget, and K without the forget set; each with its own seeds.
-
-    A shadow is trained on all of the forget set or on nothing of it: what is tested is the request as it is served. If
-    the unlearner puts a model of its own in service (shards), so do the shadows that never knew, or the attack would
-    tell the ensemble from the single model. What is known of users is the same for all, see `question.Question`.
-
-    Args:
-        unlearner: under test.
-        recipe: of the models; its epochs are run, nothing is validated.
-        split: training part with the forget set.
-        request: rows of the training part.
-        k: K, shadows of either kind, 3 or more for `lira`.
-        seed: of trainings, unlearning and the choice of pairs.
-        pairs: forgotten pairs that are looked at, at most.
-        retained: retained pairs, at most.
-
-    Raises:
-        InputError: the unlearner cannot be used on such a model.
-        DataError: validation and test part are empty.
-    """
-    why = unlearner.why_not(recipe, split.train)
-    if why is not None:
-        raise InputError(f"{unlearner.name} cannot be used: {why}")
-    asked = question(split, request, seed, in_order=reads_order(recipe), pairs=pairs)
-    log, held = split.train, split.valid if len(split.valid) else None
-    kept = _kept(log, request, asked, rng(seed, "unlearning", "lira", "retained"), retained)
-    found: list[list[tuple[Float64, Float64]]] = [[], []]
-    for place in range(k):
-        before = Served(recipe, log, fit(recipe, log, derive(seed, "lira", "in", place)), held_out=held)
-        own = derive(seed, "lira", "prepare", place)
-        ready = unlearner.prepare(before, own)
-        after = unlearner.forget(ready, request, derive(seed, "lira", "forget", place)).model
-        own = derive(seed, "lira", "out", place)
-        never = Served(recipe, asked.retained, fit(recipe, asked.retained, own), held_out=held)
-        if ready.model is not before.model:
-            never = unlearner.prepare(never, own)
-        for side, model in zip(found, (after, never.model), strict=True):
-            side.append(_both(model, asked, kept))
-    tables = [[np.stack([row[part] for row in side]) for part in (0, 1)] for side in found]
-    return Shadows(
-        asked.user, asked.item, tables[0][0], tables[1][0], kept[0], kept[1], tables[0][1], tables[1][1]
-    )  # fmt: skip
-
-
-def _kept(
-    log: InteractionLog, request: Request, asked: Question, draw: np.random.Generator, most: int
-) -> tuple[Int64, Int64, InteractionLog | None]:
-    """Retained pairs of the users with forgotten events, and what stood before each if the question is in order."""
-    rows = np.flatnonzero(np.isin(log.user, log.user[request.rows]) & ~request.mask(log))
-    if asked.prefix is not None:
-        rows = following(log, rows)
-    rows = rows[np.unique(log.pair_keys[rows], return_index=True)[1]]
-    if len(rows) > most:
-        rows = rows[np.sort(draw.choice(len(rows), most, replace=False))]
-    user = log.user[rows].astype(np.int64)
-    stood = None if asked.prefix is None else prefixes(log, user, places(log, rows))
-    return user, log.item[rows].astype(np.int64), stood
-
-
-def _both(
-    model: Recommender, asked: Question, kept: tuple[Int64, Int64, InteractionLog | None]
-) -> tuple[Float64, Float64]:
-    """The logits of forgotten and of retained pairs."""
-    user, item, stood = kept
-    served = FoldedIn(model, asked.retained, asked.known, asked.folded) if stood is None else model
-    forgotten = logits(served, asked.user, asked.item, asked.met, asked.prefix)
-    return forgotten, logits(served, user, item, asked.met, stood)
 
 
 def _normal(scores: Float64, pooled: bool, floor: float) -> tuple[Float64, NDArray[np.float64]]:

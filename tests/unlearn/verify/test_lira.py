@@ -6,26 +6,7 @@ from scipy.stats import norm
 
 from recaudit.datasets.errors import InputError
 from recaudit.datasets.log import InteractionLog
-from recaudit.datasets.split import Split
-from recaudit.recommenders.base import Recipe
-from recaudit.unlearn.base import Unlearner
-from recaudit.unlearn.controls import DoNothing, RowsOnly
-from recaudit.unlearn.drawing import draw
-from recaudit.unlearn.exact.retrain import Retrain
-from recaudit.unlearn.exact.sisa import SISA, SISAConfig
-from recaudit.unlearn.request import Request
-from recaudit.unlearn.verify.lira import Shadows, lira, logits, shadows
-
-from ..conformance import small_log
-
-LOG = small_log(users=80, items=60, events=1_600)
-IALS = Recipe("ials", {"dim": 16, "regularisation": 0.003, "sweeps": 4})
-
-
-def split() -> Split:
-    rows = np.random.default_rng(0).permutation(len(LOG))
-    parts = [LOG.take(np.sort(part)) for part in np.split(rows, [1_200, 1_400])]
-    return Split(*parts, "by hand")
+from recaudit.unlearn.verify.lira import lira, logits
 
 
 def normals(seed: int, count: int, pairs: int, apart: float, common: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -105,58 +86,3 @@ def test_logits_by_hand() -> None:
     # of the three others outside the history (four for the known item) 0, 0, 1, 2.5, 2.5 are beaten
     beaten, others = np.array([0, 0, 1, 2.5, 2.5]), np.array([4, 3, 3, 3, 3])
     np.testing.assert_allclose(found, np.log((beaten + 0.5) / (others - beaten + 0.5)))
-
-
-def made(unlearner: Unlearner, recipe: Recipe, kind: str = "part-of-users", k: int = 4) -> Shadows:
-    own = split()
-    return shadows(unlearner, recipe, own, draw(own.train, kind, 150, 0), k, 0, retained=80)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("unlearner", [DoNothing(), RowsOnly()])
-def test_what_is_left_is_found(unlearner: Unlearner) -> None:
-    found = made(unlearner, IALS)
-    judged = lira(found.unlearned, found.never)
-    assert judged.auc > 0.7
-    assert judged.interval[0] > 0.5
-    assert judged.tpr_interval[0] > 0.02
-
-
-@pytest.mark.parametrize("kind", ["part-of-users", "users"])
-def test_a_retrain_cannot_be_told(kind: str) -> None:
-    found = made(Retrain(), IALS, kind, k=6)
-    low, high = lira(found.unlearned, found.never).interval
-    assert low <= 0.5 <= high
-    if kind == "users":
-        assert found.retained_never.shape == (6, 0)
-    else:
-        low, high = lira(found.retained_unlearned, found.retained_never).interval
-        assert low <= 0.5 <= high
-
-
-def test_whole_users_are_found_by_what_the_items_learnt() -> None:
-    found = made(DoNothing(), IALS, "users", k=6)
-    assert lira(found.unlearned, found.never).interval[0] > 0.5
-
-
-def test_pairs_of_the_shadows() -> None:
-    own, asked = split(), draw(split().train, "part-of-users", 150, 0)
-    found = made(DoNothing(), Recipe("popularity", {}), k=3)
-    gone, kept = asked.forgotten(own.train), asked.retained(own.train)
-    assert set(found.user * LOG.n_items + found.item) == set(gone.pair_keys.tolist())
-    assert set(found.retained_user * LOG.n_items + found.retained_item) <= set(kept.pair_keys.tolist())
-    assert set(found.retained_user.tolist()) <= set(gone.user.tolist())
-    assert found.retained_never.shape == found.retained_unlearned.shape == (3, 80)
-    again = made(DoNothing(), Recipe("popularity", {}), k=3)
-    np.testing.assert_array_equal(again.unlearned, found.unlearned)
-
-
-def test_an_ensemble_is_compared_with_ensembles() -> None:
-    found = made(SISA(SISAConfig(shards=2)), Recipe("ials", {"dim": 8, "sweeps": 2}), k=6)
-    low, high = lira(found.unlearned, found.never).interval
-    assert low <= 0.5 <= high
-
-
-def test_an_unlearner_that_does_not_fit_is_refused() -> None:
-    own = split()
-    with pytest.raises(InputError, match="rows-only cannot be used"):
-        shadows(RowsOnly(), Recipe("ease", {}), own, Request.of(own.train, "x", users=np.array([0])), 3, 0)
