@@ -2,12 +2,13 @@
 
     python benchmarks/unlearning.py --shared ../shared --work DIR --data movielens-100k --model lightgcn
         [--recipe dim=32,max_epochs=30] [--requests part-of-users:1000,users:1000,pairs:4000]
-        [--methods all | unlearn-rec,unlearn-rec:encoder=false;fine_tune=0,ascent-repair] [--seeds 3]
+        [--methods all | unlearn-rec,unlearn-rec:encoder=false;fine_tune=0,ascent-repair] [--seeds 3] [--draws 1]
     python benchmarks/unlearning.py --table | --plot docs/images/unlearning.svg
 
 Every method forgets from the same checkpoint with each seed; eight retrains and four trainings with the forget set
-stand beside it. CPU seconds of a request, and of what is prepared once, are each method's own, of a retrain the mean
-of the eight. Cells are kept in DIR and resume; rows of a victim's method and request replace its older ones.
+stand beside it, for each draw of the request. CPU seconds of a request, and of what is prepared once, are each
+method's own, of a retrain the mean of the eight. Cells are kept in DIR and resume; rows of a victim's method and
+request replace its older ones.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ from recaudit.audit.store import Store
 from recaudit.cli.progress import progress
 from recaudit.datasets.seeding import derive
 from recaudit.recommenders.catalogue import reads_order
+from recaudit.recommenders.target import Target
 from recaudit.unlearn.catalogue import build, names, unlearner_class
 from recaudit.unlearn.check import CONTROLS
 from recaudit.unlearn.drawing import draw
+from recaudit.unlearn.request import Request
 from recaudit.unlearn.trial import How, Trial
 from recaudit.unlearn.verification import PROTOCOL, references
 from recaudit.unlearn.verify.question import question
 from recaudit.unlearn.verify.verdict import verdict
 
 KEYS = ["data", "model", "request", "method"]
+EACH = [*KEYS, "draw", "seed"]
 UTILITY = ("recall@20", "ndcg@20")
 
 
@@ -45,6 +49,7 @@ def main() -> None:
     parser.add_argument("--requests", default="part-of-users:1000,users:1000", help="kind:pairs, with commas between")
     parser.add_argument("--methods", default="all", help="names, each with settings if need be; all that fit")
     parser.add_argument("--seeds", type=int, default=3, help="forgettings of each method and request")
+    parser.add_argument("--draws", type=int, default=1, help="requests of each kind and size")
     parser.add_argument("--rows", type=Path, default=Path(__file__).parent / "results" / "unlearning.csv")
     parser.add_argument("--table", action="store_true", help="print the tables of the rows")
     parser.add_argument("--plot", type=Path, help="draw seconds against request size into this file")
@@ -53,8 +58,8 @@ def main() -> None:
         rows = pd.DataFrame(measured(options))
         options.rows.parent.mkdir(exist_ok=True)
         old = pd.read_csv(options.rows) if options.rows.exists() else rows.head(0)
-        joined = pd.concat([old, rows]).drop_duplicates([*KEYS, "seed"], keep="last")
-        joined.sort_values([*KEYS, "seed"]).to_csv(options.rows, index=False)
+        joined = pd.concat([old, rows]).drop_duplicates(EACH, keep="last")
+        joined.sort_values(EACH).to_csv(options.rows, index=False)
     found = pd.read_csv(options.rows)
     if options.plot is not None:
         draw_costs(found, options.plot)
@@ -63,7 +68,7 @@ def main() -> None:
 
 
 def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row for each request, method and seed, and one for each retrain."""
+    """A row for each request, method and seed, and for each retrain."""
     target, work = prepared(options)
     log = target.split.train
     store = Store(work / "cells")
@@ -72,40 +77,54 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     methods = {text: own for text, own in methods.items() if build(*own).why_not(target.recipe, log) is None}
     methods.pop("retrain", None)
     for name in options.requests.split(","):
-        kind, _, size = name.partition(":")
-        request = draw(log, kind, int(size), 0)  # type: ignore[arg-type]
-        tried = {
-            (text, seed): Cell(
-                "inquiry", f"{name}, {text}, {seed}", derive(0, text, seed), inquiry=Trial(request, "forget", *own)
-            )
-            for text, own in methods.items()
-            for seed in range(1 if text in CONTROLS else options.seeds)
-        }
-        plain = references(request, 8, 4, 0)
-        groups = {
-            text: references(request, 8, 4, 0, *own) if unlearner_class(own[0]).own_model else plain
-            for text, own in methods.items()
-        }
-        cells = [
-            *tried.values(),
-            *(cell for own in (plain, *groups.values()) for group in own.values() for cell in group),
-        ]
-        keyed = {cell.key(target, PROTOCOL.describe()): cell for cell in cells}
-        plan = Plan(keyed, (), (), frozenset(key for key in keyed if store.read(key, True)))
-        with progress(f"{options.data} {options.model} {name}") as step:
-            results, failures = run_plan(plan, target, PROTOCOL, store, jobs=options.jobs, progress=step)
-        assert not failures, failures
-        weights = question(target.split, request, in_order=reads_order(target.recipe)).weights
-        head = {"data": options.data, "model": options.model, "request": name, "events": len(request)}
-        clean, dirty = ([results.arrays(cell) for cell in plain[how]] for how in HOWS)
-        for seed, cell in enumerate(plain["retrain"]):
-            others = clean[:seed] + clean[seed + 1 :]
-            found = verdict(clean[seed], others, dirty, weights)
-            yield row(head | {"method": "retrain", "seed": seed}, results[cell], found)
-        for (text, seed), cell in tried.items():
-            clean, dirty = ([results.arrays(own) for own in groups[text][how]] for how in HOWS)
-            found = verdict(results.arrays(cell), clean, dirty, weights)
-            yield row(head | {"method": text, "seed": seed}, results[cell], found)
+        for place in range(options.draws):
+            kind, _, size = name.partition(":")
+            request = draw(log, kind, int(size), place)  # type: ignore[arg-type]
+            head = {"data": options.data, "model": options.model, "request": name, "draw": place}
+            yield from judged(target, request, head, methods, store, options)
+
+
+def judged(
+    target: Target,
+    request: Request,
+    head: dict[str, Any],
+    methods: dict[str, tuple[str, dict[str, Any]]],
+    store: Store,
+    options: argparse.Namespace,
+) -> Iterator[dict[str, Any]]:
+    """The rows of one request."""
+    tried = {
+        (text, seed): Cell(
+            "inquiry", f"{request.label}, {text}, {seed}", derive(0, text, seed), inquiry=Trial(request, "forget", *own)
+        )
+        for text, own in methods.items()
+        for seed in range(1 if text in CONTROLS else options.seeds)
+    }
+    plain = references(request, 8, 4, 0)
+    groups = {
+        text: references(request, 8, 4, 0, *own) if unlearner_class(own[0]).own_model else plain
+        for text, own in methods.items()
+    }
+    cells = [
+        *tried.values(),
+        *(cell for own in (plain, *groups.values()) for group in own.values() for cell in group),
+    ]
+    keyed = {cell.key(target, PROTOCOL.describe()): cell for cell in cells}
+    plan = Plan(keyed, (), (), frozenset(key for key in keyed if store.read(key, True)))
+    with progress(f"{options.data} {options.model} {request.label}") as step:
+        results, failures = run_plan(plan, target, PROTOCOL, store, jobs=options.jobs, progress=step)
+    assert not failures, failures
+    weights = question(target.split, request, in_order=reads_order(target.recipe)).weights
+    head = head | {"events": len(request)}
+    clean, dirty = ([results.arrays(cell) for cell in plain[how]] for how in HOWS)
+    for seed, cell in enumerate(plain["retrain"]):
+        others = clean[:seed] + clean[seed + 1 :]
+        found = verdict(clean[seed], others, dirty, weights)
+        yield row(head | {"method": "retrain", "seed": seed}, results[cell], found)
+    for (text, seed), cell in tried.items():
+        clean, dirty = ([results.arrays(own) for own in groups[text][how]] for how in HOWS)
+        found = verdict(results.arrays(cell), clean, dirty, weights)
+        yield row(head | {"method": text, "seed": seed}, results[cell], found)
 
 
 HOWS: tuple[How, How] = ("retrain", "refit")
@@ -133,10 +152,10 @@ def tables(rows: pd.DataFrame) -> None:
     head = "method|verdicts|rho|AUC against held-out|MI-BF|MI-NG|Recall@20|NDCG@20|request, s|prepared once, s|faster"
     for key, part in rows.groupby(KEYS[:3], sort=False):
         retrain = part[part.method == "retrain"]
-        known = f"AUC of retrains {retrain.auc.mean():.3f}, before {part.auc_before.mean():.3f}"
-        print(
-            f"\n### {', '.join(key)}\n\n{part.events.iloc[0]:,} events; {known}; power {retrain.power.median():.0f}.\n"
-        )
+        draws = "" if part.draw.nunique() < 2 else f"{part.draw.nunique()} draws; "
+        auc = f"AUC of retrains {retrain.auc.mean():.3f}, before {part.auc_before.mean():.3f}"
+        known = f"{draws}{part.events.iloc[0]:,} events; {auc}"
+        print(f"\n### {', '.join(key)}\n\n{known}; power {retrain.power.median():.0f}.\n")
         print("| " + " | ".join(head.split("|")) + " |\n|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
         order = part.groupby("method").rho.apply(lambda own: own.abs().mean()).sort_values().index
         for name in ["retrain", *(own for own in order if own != "retrain")]:
@@ -154,7 +173,7 @@ def tables(rows: pd.DataFrame) -> None:
 
 
 def spread(values: pd.Series, digits: int) -> str:
-    """Mean and range over seeds."""
+    """Mean and range over seeds and draws."""
     text = f"{values.mean():+.{digits}f}" if digits < 4 else f"{values.mean():.{digits}f}"
     return text if len(values) < 2 else f"{text} ({values.min():.{digits}f} to {values.max():.{digits}f})"
 

@@ -25,6 +25,7 @@ DATA: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "automotive": ("legup-automotive", "given", "given", ("119", "422", "594", "884", "1593")),
     "movielens-100k": ("movielens-100k", "ratio:0.8,0.1,0.1", "leave-last-out", ("62", "785", "1077", "1257", "1419")),
     "movielens-1m": ("movielens-1m-implicit", "ratio:0.8,0.1,0.1", "ratio:0.8,0.1,0.1", ()),
+    "gowalla": ("gowalla", "given", "given", ()),
     "movietweetings": ("movietweetings-100k", "ratio:0.8,0.1,0.1", "leave-last-out", ()),
     "beauty": ("amazon-beauty-seq", "ratio:0.8,0.1,0.1", "leave-last-out", ()),
     "embedded": ("", "leave-last-out", "leave-last-out", ()),
