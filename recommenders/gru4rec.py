@@ -18,6 +18,7 @@ class GRU4RecConfig(SequentialConfig):
 
     hidden: int = Field(64, ge=1, le=4096, description="width of the recurrent state")
     layers: int = Field(1, ge=1, le=16, description="recurrent layers")
+    bias: bool = Field(True, description="whether the recurrent unit has biases; RecBole's has none")
 
 
 class _Recurrent(Network):
@@ -25,7 +26,7 @@ class _Recurrent(Network):
 
     def __init__(self, n_items: int, config: GRU4RecConfig, text_width: int | None) -> None:
         super().__init__(n_items, config.dim, text_width)
-        self.gru = torch.nn.GRU(config.dim, config.hidden, config.layers, batch_first=True)
+        self.gru = torch.nn.GRU(config.dim, config.hidden, config.layers, bias=config.bias, batch_first=True)
         self.dense = torch.nn.Linear(config.hidden, config.dim)
 
     def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:

@@ -290,6 +290,21 @@ class PairwiseModel:
             device=device,
         )
 
+    def adopt(self, log: InteractionLog, user: torch.Tensor, item: torch.Tensor) -> None:
+        """Take base tables, float32 [U, d] and [I, d], and encode them over the pairs of a log, as after a training.
+
+        Raises:
+            DataError: the log has no pair.
+        """
+        pairs = Positives.of(log)
+        self.n_users, self.n_items = log.n_users, log.n_items
+        encoder = self.encoder(pairs, torch.device("cpu"))
+        places = torch.from_numpy(encoder.places)
+        base = torch.empty((len(places), user.shape[1]))
+        base[places] = torch.cat([user, item])
+        with torch.no_grad():
+            self._take(base[places], encoder.final(base)[places])
+
     def _take(self, base: torch.Tensor, final: torch.Tensor) -> None:
         """Make these tables the fitted state."""
         tables = {"user": final[: self.n_users], "item": final[self.n_users :]}

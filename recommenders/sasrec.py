@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -19,6 +19,13 @@ class SASRecConfig(SequentialConfig):
     layers: int = Field(2, ge=1, le=64, description="attention blocks")
     heads: int = Field(1, ge=1, le=64, description="attention heads; must divide dim")
     inner: int = Field(1, ge=1, le=16, description="width of the feed-forward layer, in dims")
+    norm: Literal["before", "after"] = Field(
+        "before",
+        description="before: each sublayer's input is normalised, item vectors are scaled, as in the paper; after: what "
+        "each sublayer adds to is normalised, and the sum of item and position, as in BERT and RecBole",
+    )
+    activation: Literal["relu", "gelu"] = Field("relu", description="of the feed-forward layer")
+    epsilon: float = Field(1e-5, gt=0, le=1e-2, description="added to the variance in each normalisation")
 
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> SASRecConfig:
@@ -28,47 +35,59 @@ class SASRecConfig(SequentialConfig):
 
 
 class _Block(torch.nn.Module):
-    """Self-attention and a feed-forward layer, each normalised before and added to what came in."""
+    """Self-attention and a feed-forward layer, each added to what came in, normalised before or after."""
 
-    def __init__(self, dim: int, heads: int, inner: int) -> None:
+    def __init__(self, config: SASRecConfig) -> None:
         super().__init__()
-        self.heads = heads
-        self.attention_norm = torch.nn.LayerNorm(dim)
+        dim, inner = config.dim, config.inner
+        self.heads = config.heads
+        self.after = config.norm == "after"
+        self.activation = functional.gelu if config.activation == "gelu" else functional.relu
+        self.attention_norm = torch.nn.LayerNorm(dim, config.epsilon)
         self.query_key_value = torch.nn.Linear(dim, 3 * dim)
         self.attention_out = torch.nn.Linear(dim, dim)
-        self.forward_norm = torch.nn.LayerNorm(dim)
+        self.forward_norm = torch.nn.LayerNorm(dim, config.epsilon)
         self.forward_in = torch.nn.Linear(dim, inner * dim)
         self.forward_out = torch.nn.Linear(inner * dim, dim)
 
     def encode(self, x: torch.Tensor, drop: Dropout) -> torch.Tensor:
         """A block's output, float [B, L, d], from its input, float [B, L, d]."""
-        parts: torch.Tensor = self.query_key_value(self.attention_norm(x))
+        if self.after:
+            x = self.attention_norm(x + self._attend(x, drop))
+            normed: torch.Tensor = self.forward_norm(x + self._forward(x, drop))
+            return normed
+        x = x + self._attend(self.attention_norm(x), drop)
+        return x + self._forward(self.forward_norm(x), drop)
+
+    def _attend(self, x: torch.Tensor, drop: Dropout) -> torch.Tensor:
+        parts: torch.Tensor = self.query_key_value(x)
         query, key, value = parts.view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + drop(self.attention_out(seen.transpose(1, 2).flatten(2)))
-        wide = functional.relu(self.forward_in(self.forward_norm(x)))
-        added: torch.Tensor = x + drop(self.forward_out(wide))
-        return added
+        return drop(self.attention_out(seen.transpose(1, 2).flatten(2)))
+
+    def _forward(self, x: torch.Tensor, drop: Dropout) -> torch.Tensor:
+        return drop(self.forward_out(self.activation(self.forward_in(x))))
 
 
 class _SelfAttention(Network):
-    """Item and position vectors, blocks, a last normalisation."""
+    """Item and position vectors, blocks, and a normalisation: the last thing done, or with norm=after the first."""
 
     def __init__(self, n_items: int, config: SASRecConfig, text_width: int | None) -> None:
         super().__init__(n_items, config.dim, text_width)
         self.position = torch.nn.Parameter(torch.empty(config.max_length, config.dim))
-        self.blocks = torch.nn.ModuleList(_Block(config.dim, config.heads, config.inner) for _ in range(config.layers))
-        self.last_norm = torch.nn.LayerNorm(config.dim)
+        self.after = config.norm == "after"
+        self.blocks = torch.nn.ModuleList(_Block(config) for _ in range(config.layers))
+        self.last_norm = torch.nn.LayerNorm(config.dim, config.epsilon)
 
     def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
         """See Network; positions count from the beginning of the row."""
-        scale = math.sqrt(table.shape[1])
-        x = drop(functional.embedding(items, table) * scale + self.position[: items.shape[1]])
+        scale = 1.0 if self.after else math.sqrt(table.shape[1])
+        x = functional.embedding(items, table) * scale + self.position[: items.shape[1]]
+        x = drop(self.last_norm(x) if self.after else x)
         for block in self.blocks:
             assert_block: _Block = block  # type: ignore[assignment]
             x = assert_block.encode(x, drop)
-        last: torch.Tensor = self.last_norm(x)
-        return last
+        return x if self.after else self.last_norm(x)  # type: ignore[no-any-return]
 
 
 class SASRec(SequentialModel):

@@ -1,0 +1,1 @@
+"""Checkpoints of other programs: read by looking, never by running."""

@@ -1,0 +1,184 @@
+"""RecBole's numbering of ids and its splits, made again from the events and its configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...datasets.errors import CheckpointError
+from ...datasets.filters import deduplicate, k_core
+from ...datasets.log import Int64, InteractionLog
+from ...datasets.read import LoadedLog
+from ...datasets.split import Split, given
+from ..checkpoint_files import refuse
+from .recbole import RecBole
+
+_OTHERWISE = "give the parts RecBole trained on as files (train, valid and test in one folder) by --data"
+
+
+def rebuilt_split(file: RecBole, loaded: LoadedLog) -> Split:
+    """The parts of these data as RecBole splits them with this configuration and seed.
+
+    Parts that the data give are taken as they are. Users and items are numbered by first appearance after filtering,
+    as RecBole numbers them, whose id is one more.
+
+    Raises:
+        CheckpointError: the configuration asks for a filter, order or split that is not made again here.
+        DataError: a filter leaves nothing.
+    """
+    if loaded.parts:
+        return given(loaded.parts)
+    log = _timed(file, _filtered(file, loaded.log))
+    if file.settings.get("benchmark_filename"):
+        raise refuse(file.path, "its own files of parts", "one log", _OTHERWISE)
+    wanted = file.settings.get("eval_args")
+    wanted = wanted if isinstance(wanted, dict) else {}
+    split = wanted.get("split") if isinstance(wanted.get("split"), dict) else {}
+    order = _ordered(file, log, wanted.get("order"))
+    if wanted.get("group_by") not in (None, "none", "user"):
+        raise file.lacks("eval_args.group_by", "user or none", wanted.get("group_by"))
+    grouped = wanted.get("group_by") == "user"
+    if "RS" in split:
+        parts = _by_ratio(log, order, _ratios(file, split["RS"]), grouped)
+    elif "LS" in split:
+        parts = _last_out(file, log, order, split["LS"])
+    else:
+        raise file.lacks("eval_args.split", "RS or LS", wanted.get("split"))
+    train, valid, test = (log.take(np.sort(rows)) for rows in parts)
+    return Split(train, valid, test, f"as RecBole splits: {_said(split)}, {wanted.get('order')}, seed {_seed(file)}")
+
+
+def _seed(file: RecBole) -> int:
+    return file.whole("seed")
+
+
+def _said(split: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in split.items())
+
+
+def _filtered(file: RecBole, log: InteractionLog) -> InteractionLog:
+    if file.settings.get("val_interval"):
+        raise file.lacks("val_interval", "none (filters by value are not made again)", file.settings["val_interval"])
+    if file.settings.get("rm_dup_inter") == "first":
+        log, _ = deduplicate(log)
+    elif file.settings.get("rm_dup_inter"):
+        raise file.lacks("rm_dup_inter", "none or first", file.settings["rm_dup_inter"])
+    users, items = (_least(file, f"{side}_inter_num_interval") for side in ("user", "item"))
+    return k_core(log, users, items) if max(users, items) > 0 else log
+
+
+def _least(file: RecBole, name: str) -> int:
+    """The lower end of an interval of counts, "[5,inf)"."""
+    value = file.settings.get(name)
+    if value is None:
+        return 0
+    found = re.fullmatch(r"\[(\d{1,9}),\s*inf\)", value) if isinstance(value, str) else None
+    if found is None:
+        raise file.lacks(name, "an interval [N,inf)", value)
+    return int(found[1])
+
+
+def _timed(file: RecBole, log: InteractionLog) -> InteractionLog:
+    """The log with times as fine as RecBole's: float32, normalised before if its configuration says so.
+
+    Events that float32 cannot tell apart stand in the order of the file; each gets the first time of its group.
+    """
+    if log.time is None:
+        return log
+    time = log.time.astype(np.float64)
+    if file.settings.get("normalize_all"):
+        spread = time.max() - time.min()
+        time = (time - time.min()) / spread if spread else np.ones_like(time)
+    _, group = np.unique(time.astype(np.float32), return_inverse=True)
+    first = np.full(group.max(initial=-1) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, group, log.time)
+    return replace(log, time=first[group])
+
+
+def _ordered(file: RecBole, log: InteractionLog, order: Any) -> Int64:
+    """All events in the order in which they are dealt out."""
+    if order == "RO":
+        draw = torch.Generator().manual_seed(_seed(file))
+        return torch.randperm(len(log), generator=draw).numpy()
+    if order == "TO":
+        if log.time is None:
+            raise refuse(file.path, "events with times, by which it was split", "none", "give data with times")
+        return np.argsort(log.time, kind="stable")
+    raise file.lacks("eval_args.order", "RO or TO", order)
+
+
+def _ratios(file: RecBole, value: Any) -> tuple[float, float, float]:
+    numbers = isinstance(value, list) and len(value) == 3 and all(isinstance(n, int | float) for n in value)
+    if not numbers or min(value) < 0 or sum(value) <= 0:
+        raise file.lacks("eval_args.split.RS", "three shares", value)
+    train, valid, test = (float(n) / sum(value) for n in value)
+    return train, valid, test
+
+
+def _by_ratio(
+    log: InteractionLog, order: Int64, ratios: tuple[float, float, float], grouped: bool
+) -> tuple[Int64, Int64, Int64]:
+    """Shares of each user's events (or of all) in this order, the held-out ones rounded down.
+
+    Of a held-out part whose share is less than one event, one event is taken if the training part has more than one.
+    """
+    group = log.user[order] if grouped else np.zeros(len(order), np.int32)
+    by_group = order[np.argsort(group, kind="stable")]
+    total = np.bincount(group)
+    valid, test = (np.array([int(share * n) for n in total.tolist()]) for share in ratios[1:])
+    train = total - valid - test
+    for share, part in ((ratios[2], test), (ratios[1], valid)):
+        one = (train > 1) & (0 < share * total) & (share * total < 1)
+        part += one
+        train -= one
+    start = np.cumsum(total) - total
+    place = np.arange(len(order)) - np.repeat(start, total)
+    first, second = np.repeat(train, total), np.repeat(train + valid, total)
+    return by_group[place < first], by_group[(place >= first) & (place < second)], by_group[place >= second]
+
+
+def _last_out(file: RecBole, log: InteractionLog, order: Int64, mode: Any) -> tuple[Int64, Int64, Int64]:
+    """The last events of each user, as long as one is left to train on."""
+    held = {"valid_and_test": (1, 1), "valid_only": (1, 0), "test_only": (0, 1)}.get(
+        mode if isinstance(mode, str) else ""
+    )
+    if held is None:
+        raise file.lacks("eval_args.split.LS", "valid_and_test, valid_only or test_only", mode)
+    by_user = order[np.argsort(log.user[order], kind="stable")]
+    counts = log.user_counts
+    from_end = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(len(order))
+    # a model of sequences is taught nothing by a user's first event, so one more must be left
+    least = 2 if _sequential(file) else 1
+    spare = np.repeat(np.maximum(counts - least, 0), counts)
+    in_test = (from_end < held[1]) & (from_end < spare)
+    in_valid = ~in_test & (from_end < sum(held)) & (from_end < spare)
+    return by_user[~(in_test | in_valid)], by_user[in_valid], by_user[in_test]
+
+
+def _sequential(file: RecBole) -> bool:
+    """Whether the configuration is one of a model of sequences (`ModelType.SEQUENTIAL`, number 2)."""
+    kind = file.settings.get("MODEL_TYPE")
+    args: Sequence[Any] = getattr(kind, "args", ())
+    return list(args) == [2]
+
+
+def check_sizes(file: RecBole, split: Split, users: int | None, items: int) -> None:
+    """Refuse data with other numbers of users or items than the tensors have.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    log = split.train
+    for what, expected, found in (("users", users, log.n_users), ("items", items, log.n_items)):
+        if expected is not None and expected != found:
+            raise _other(file, what, expected, found)
+
+
+def _other(file: RecBole, what: str, expected: int, found: int) -> CheckpointError:
+    remedy = "give the data file it was trained on, with all its rows (ids are numbered by first appearance)"
+    return refuse(file.path, f"data of {expected:,} {what}", f"{found:,}", remedy)

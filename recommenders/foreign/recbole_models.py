@@ -1,0 +1,216 @@
+"""RecBole's models as ours: settings to a recipe, tensors to a state. The name decides, never the shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...datasets.log import InteractionLog
+from ..base import Model, Recipe
+from ..catalogue import build
+from ..checkpoint_files import printable, refuse
+from ..pairwise import PairwiseModel
+from .recbole import RecBole
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How one of RecBole's models becomes one of ours.
+
+    Attributes:
+        model: the name of ours.
+        settings: its settings from the configuration.
+        state: its tensors from RecBole's; ids without the padding that RecBole puts first. Of models that propagate
+            the base tables "user" and "item".
+    """
+
+    model: str
+    settings: Callable[[RecBole], dict[str, Any]]
+    state: Callable[[RecBole], Tensors]
+
+
+def recipe_of(file: RecBole) -> Recipe:
+    """How its owner trained it, as far as our models can say it.
+
+    Raises:
+        CheckpointError: a model we have not, or a setting that ours does not have.
+    """
+    adapter = adapter_of(file)
+    return Recipe(adapter.model, adapter.settings(file), file.epoch + 1)
+
+
+def adapter_of(file: RecBole) -> Adapter:
+    """The adapter of its model.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    found = ADAPTERS.get(file.model.lower())
+    if found is None:
+        known = ", ".join(ADAPTERS)
+        raise refuse(file.path, f"one of RecBole's models {known}", printable(file.model), "audit it as a black box")
+    return found
+
+
+def model_of(file: RecBole, recipe: Recipe, train: InteractionLog) -> Model:
+    """The fitted model.
+
+    Args:
+        file: the checkpoint.
+        recipe: of it.
+        train: what it was trained on, users and items numbered as the checkpoint's.
+
+    Raises:
+        CheckpointError: tensors are missing, or of other shapes than the configuration and the data say.
+    """
+    model = build(recipe)
+    state = adapter_of(file).state(file)
+    if isinstance(model, PairwiseModel):
+        dim = model.config.dim
+        shapes = {"user": (train.n_users, dim), "item": (train.n_items, dim)}
+        _agree(file, state, shapes)
+        model.adopt(train, state["user"], state["item"])
+    else:
+        _agree(file, state, {name: shape for name, (shape, _) in model.shapes(train.n_users, train.n_items).items()})
+        model.load(state, train.n_users, train.n_items)
+    model.epochs = recipe.epochs
+    return model
+
+
+def _agree(file: RecBole, state: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for name, shape in shapes.items():
+        found = tuple(state[name].shape)
+        if found != shape:
+            remedy = "give the data file it was trained on, with all its rows"
+            raise refuse(file.path, f"{name} of shape {shape}, as data and configuration say", f"{found}", remedy)
+
+
+def table(file: RecBole, name: str) -> NDArray[Any]:
+    """A tensor of the state dict.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    found = file.state.get(name)
+    if found is None:
+        expected = f"a tensor {name}, as RecBole's {file.model} has"
+        raise refuse(file.path, expected, "none", "it was saved by another version, or its model was changed")
+    return found
+
+
+def _put(array: NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))
+
+
+def _pairwise(file: RecBole) -> dict[str, Any]:
+    # RecBole's EmbLoss is a norm without square unless require_pow: next to nothing at its weights
+    l2 = file.number("reg_weight", 0.0) if file.settings.get("require_pow") is True else 0.0
+    return {
+        "dim": file.whole("embedding_size"), "loss": "bpr", "l2": l2, "min_steps": 1,
+        "learning_rate": file.number("learning_rate"), "batch_size": file.whole("train_batch_size"),
+        "max_epochs": max(1, file.whole("epochs")),
+    }  # fmt: skip
+
+
+def _graph(file: RecBole) -> dict[str, Any]:
+    return _pairwise(file) | {"layers": file.whole("n_layers")}
+
+
+def _sgl(file: RecBole) -> dict[str, Any]:
+    if file.text("type", "ED") != "ED":
+        raise file.lacks("type", "ED (edges left out)", file.text("type"))
+    return _graph(file) | {
+        "keep": 1.0 - file.number("drop_ratio"), "contrast": file.number("ssl_weight"),
+        "contrast_temperature": file.number("ssl_tau"),
+    }  # fmt: skip
+
+
+def _tables(file: RecBole) -> Tensors:
+    return {side: _put(table(file, f"{side}_embedding.weight")[1:]) for side in ("user", "item")}
+
+
+def _sequential(file: RecBole) -> dict[str, Any]:
+    if file.text("loss_type", "CE") != "CE":
+        raise file.lacks("loss_type", "CE", file.text("loss_type"))
+    return {
+        "loss": "full", "max_length": file.whole("MAX_ITEM_LIST_LENGTH"),
+        "learning_rate": file.number("learning_rate"), "batch_tokens": file.whole("train_batch_size"),
+        "min_steps": 1, "max_epochs": max(1, file.whole("epochs")),
+    }  # fmt: skip
+
+
+def _attention(file: RecBole) -> dict[str, Any]:
+    dim, inner = file.whole("hidden_size"), file.whole("inner_size")
+    if inner % dim:
+        raise file.lacks("inner_size", f"a multiple of hidden_size ({dim})", inner)
+    if file.text("hidden_act") not in ("gelu", "relu"):
+        raise file.lacks("hidden_act", "gelu or relu", file.text("hidden_act"))
+    return _sequential(file) | {
+        "dim": dim, "layers": file.whole("n_layers"), "heads": file.whole("n_heads"), "inner": inner // dim,
+        "dropout": file.number("hidden_dropout_prob"), "activation": file.text("hidden_act"),
+        "epsilon": file.number("layer_norm_eps"),
+    }  # fmt: skip
+
+
+def _sasrec(file: RecBole) -> dict[str, Any]:
+    return _attention(file) | {"norm": "after"}
+
+
+_NORMS = {
+    "attention_norm": "multi_head_attention.LayerNorm",
+    "attention_out": "multi_head_attention.dense",
+    "forward_norm": "feed_forward.LayerNorm",
+    "forward_in": "feed_forward.dense_1",
+    "forward_out": "feed_forward.dense_2",
+}
+
+
+def _blocks(file: RecBole) -> Tensors:
+    found = {"position": _put(table(file, "position_embedding.weight"))}
+    for kind in ("weight", "bias"):
+        found[f"last_norm.{kind}"] = _put(table(file, f"LayerNorm.{kind}"))
+        for n in range(file.whole("n_layers")):
+            theirs, ours = f"trm_encoder.layer.{n}", f"blocks.{n}"
+            parts = [table(file, f"{theirs}.multi_head_attention.{name}.{kind}") for name in ("query", "key", "value")]
+            found[f"{ours}.query_key_value.{kind}"] = _put(np.concatenate(parts))
+            for name, other in _NORMS.items():
+                found[f"{ours}.{name}.{kind}"] = _put(table(file, f"{theirs}.{other}.{kind}"))
+    return found
+
+
+def _sasrec_state(file: RecBole) -> Tensors:
+    return _blocks(file) | {"item": _put(table(file, "item_embedding.weight")[1:])}
+
+
+def _gru4rec(file: RecBole) -> dict[str, Any]:
+    return _sequential(file) | {
+        "dim": file.whole("embedding_size"), "hidden": file.whole("hidden_size"), "layers": file.whole("num_layers"),
+        "dropout": file.number("dropout_prob"), "bias": False,
+    }  # fmt: skip
+
+
+def _gru4rec_state(file: RecBole) -> Tensors:
+    found = {"item": _put(table(file, "item_embedding.weight")[1:])}
+    for n in range(file.whole("num_layers")):
+        for kind in ("ih", "hh"):
+            found[f"gru.weight_{kind}_l{n}"] = _put(table(file, f"gru_layers.weight_{kind}_l{n}"))
+    for kind in ("weight", "bias"):
+        found[f"dense.{kind}"] = _put(table(file, f"dense.{kind}"))
+    return found
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "lightgcn": Adapter("lightgcn", _graph, _tables),
+    "bpr": Adapter("mf", _pairwise, _tables),
+    "sgl": Adapter("sgl", _sgl, _tables),
+    "sasrec": Adapter("sasrec", _sasrec, _sasrec_state),
+    "gru4rec": Adapter("gru4rec", _gru4rec, _gru4rec_state),
+}
+"""By RecBole's names in lower case."""
