@@ -25,21 +25,32 @@ def evaluate(
     cutoffs: Annotated[
         list[int] | None, typer.Option("--cutoff", "-k", min=1, help="List length K (repeatable).")
     ] = None,
+    consumed: Annotated[
+        bool,
+        typer.Option("--consumed", help="Let consumed items into the lists, as RecBole does for models of sequences."),
+    ] = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
     """Recall, NDCG, HR, MRR, precision and coverage at K over the full catalogue, consumed items excluded.
 
-    Example: `recaudit evaluate --model ckpt -k 10 -k 20 --json`
+    Examples:
+    `recaudit evaluate --model ckpt -k 10 -k 20 --json`
+
+    `recaudit evaluate --model SASRec.pth --data magazine.inter --consumed`
     """
     import json
+
+    import numpy as np
 
     from ..recommenders.evaluate import evaluate as measure
 
     target = opt.open_target(model, data)
     held_out = target.split.test if test is None else _events(test, target.split.train)
-    metrics = measure(target.model, held_out, target.split.history, cutoffs=tuple(sorted(set(cutoffs or [10, 20]))))
+    history = target.split.history
+    mask = history.take(np.empty(0, np.int64)) if consumed else history
+    metrics = measure(target.model, held_out, history, cutoffs=tuple(sorted(set(cutoffs or [10, 20]))), mask=mask)
     if as_json:
         typer.echo(json.dumps(metrics))
         return

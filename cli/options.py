@@ -36,10 +36,15 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", min=1, help="Workers; one single-threaded worker a core if not given."),
 ]
-Checkpoint = Annotated[Path, typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it.")]
+Checkpoint = Annotated[
+    Path,
+    typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it, or a .pth file of RecBole."),
+]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Data file or folder in any known layout, for checkpoints saved without data."),
+    typer.Option(
+        "--data", help="Data file or folder in any known layout, for checkpoints without data (RecBole's have none)."
+    ),
 ]
 PolicyFile = Annotated[
     Path | None,
@@ -49,11 +54,22 @@ Preset = Annotated[str, typer.Option(help="quick, standard or thorough; used whe
 
 
 def open_target(model: Path, data: Path | None) -> Any:
-    """Open a checkpoint, with the data it was trained on if they were left out of it."""
+    """Open a checkpoint, with the data it was trained on if they were left out of it.
+
+    A file is read as another program's; how far its ids and split are proved goes to stderr.
+    """
     from ..datasets.read import read_log
     from ..recommenders.checkpoint import open_checkpoint
+    from ..recommenders.foreign.archive import is_archive
+    from ..recommenders.foreign.opening import open_foreign
 
-    return open_checkpoint(model, None if data is None else read_log(data))
+    loaded = None if data is None else read_log(data)
+    if not is_archive(model):
+        return open_checkpoint(model, loaded)
+    target = open_foreign(model, loaded)
+    if target.origin is not None:
+        typer.echo(f"{model}: {target.origin.format}; {target.origin.proof}", err=True)
+    return target
 
 
 def open_second(path: Path, target: Any, left: Any) -> Any:

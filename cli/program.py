@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..datasets.errors import RecauditError, UnfinishedError
-from . import attack, demo, detect, evaluate, listing, measure, policy, records, run, train, unlearn
+from . import attack, demo, detect, evaluate, importing, listing, measure, policy, records, run, train, unlearn
 
 INTERRUPTED = 130
 
@@ -55,6 +55,7 @@ app.command("plan")(run.plan)
 app.command("demo")(demo.demo)
 app.command("init")(policy.init)
 app.command("train")(train.train)
+app.command("import")(importing.import_)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(evaluate.recommend)
 app.command("attack")(attack.attack)

@@ -25,6 +25,7 @@ MODELS = (
     "sasrec: sasrec:SASRec",
     "gru4rec: gru4rec:GRU4Rec",
     "fmlp-rec: fmlp:FMLPRec",
+    "bert4rec: bert4rec:BERT4Rec",
 )
 """Name, module in this folder, class. Nothing is imported until a model is asked for."""
 

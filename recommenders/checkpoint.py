@@ -6,6 +6,7 @@ import importlib.metadata
 import math
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from .checkpoint_record import (
     IDS,
     RECORD,
     WEIGHTS,
+    OriginRecord,
     PartRecord,
     RecipeRecord,
     Record,
@@ -34,7 +36,7 @@ from .checkpoint_record import (
 )
 from .checkpoint_tensors import encode_tensors, read_tensors
 from .evaluate import evaluate
-from .target import Target
+from .target import Origin, Target
 
 if TYPE_CHECKING:
     from ..datasets.read import LoadedLog
@@ -64,6 +66,7 @@ def save_checkpoint(
     include_data: bool = True,
     overwrite: bool = False,
     fit_seconds: float | None = None,
+    origin: Origin | None = None,
 ) -> None:
     """Write a fitted model with what it was trained and judged on; all of it or nothing.
 
@@ -79,6 +82,7 @@ def save_checkpoint(
         include_data: store events and side tables; without them opening needs the data. Ids are always stored.
         overwrite: replace a checkpoint that is there (never anything else).
         fit_seconds: CPU seconds of the training.
+        origin: where the model comes from if recaudit did not train it.
 
     Raises:
         InputError: model, recipe and split do not belong together, or something must not be replaced.
@@ -120,6 +124,7 @@ def save_checkpoint(
             versions=_versions(),
             columns=columns,
             files={name: sha256(content) for name, content in files.items()},
+            origin=None if origin is None else OriginRecord(**asdict(origin)),
             digest="",
         ).sealed()
     except ValueError as error:
@@ -203,6 +208,7 @@ def _open(folder: Path, data: LoadedLog | Split | None) -> Target:
         fingerprint=fingerprint,
         stored_metrics=dict(record.metrics),
         fit_seconds=record.fit_seconds,
+        origin=None if record.origin is None else Origin(**record.origin.model_dump()),
     )
 
 

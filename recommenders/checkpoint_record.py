@@ -56,6 +56,14 @@ class SplitRecord(_Closed):
     test: PartRecord
 
 
+class OriginRecord(_Closed):
+    """Where a model comes from that recaudit did not train, see `target.Origin`."""
+
+    format: Line
+    proof: Line
+    verified: bool
+
+
 class Record(_Closed):
     """Everything in `recaudit.json`."""
 
@@ -71,6 +79,7 @@ class Record(_Closed):
     versions: dict[Line, Line] = Field(max_length=100)
     columns: dict[TableName, Annotated[list[Column], Field(min_length=1, max_length=256)]]
     files: dict[FileName, Sha256]
+    origin: OriginRecord | None = None
     digest: str
 
     def sealed(self) -> Record:

@@ -3,70 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field, model_validator
 from torch.nn import functional
 
+from .attention import AttentionConfig, Block
 from .network import Dropout, Network
-from .sequential import SequentialConfig, SequentialModel
+from .sequential import SequentialModel
 
 
-class SASRecConfig(SequentialConfig):
+class SASRecConfig(AttentionConfig):
     """Hyper-parameters of SASRec."""
-
-    layers: int = Field(2, ge=1, le=64, description="attention blocks")
-    heads: int = Field(1, ge=1, le=64, description="attention heads; must divide dim")
-    inner: int = Field(1, ge=1, le=16, description="width of the feed-forward layer, in dims")
-    norm: Literal["before", "after"] = Field(
-        "before",
-        description="before: each sublayer's input is normalised, item vectors are scaled, as in the paper; after: what "
-        "each sublayer adds to is normalised, and the sum of item and position, as in BERT and RecBole",
-    )
-    activation: Literal["relu", "gelu"] = Field("relu", description="of the feed-forward layer")
-    epsilon: float = Field(1e-5, gt=0, le=1e-2, description="added to the variance in each normalisation")
-
-    @model_validator(mode="after")
-    def _heads_divide_dim(self) -> SASRecConfig:
-        if self.dim % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide dim ({self.dim})")
-        return self
-
-
-class _Block(torch.nn.Module):
-    """Self-attention and a feed-forward layer, each added to what came in, normalised before or after."""
-
-    def __init__(self, config: SASRecConfig) -> None:
-        super().__init__()
-        dim, inner = config.dim, config.inner
-        self.heads = config.heads
-        self.after = config.norm == "after"
-        self.activation = functional.gelu if config.activation == "gelu" else functional.relu
-        self.attention_norm = torch.nn.LayerNorm(dim, config.epsilon)
-        self.query_key_value = torch.nn.Linear(dim, 3 * dim)
-        self.attention_out = torch.nn.Linear(dim, dim)
-        self.forward_norm = torch.nn.LayerNorm(dim, config.epsilon)
-        self.forward_in = torch.nn.Linear(dim, inner * dim)
-        self.forward_out = torch.nn.Linear(inner * dim, dim)
-
-    def encode(self, x: torch.Tensor, drop: Dropout) -> torch.Tensor:
-        """A block's output, float [B, L, d], from its input, float [B, L, d]."""
-        if self.after:
-            x = self.attention_norm(x + self._attend(x, drop))
-            normed: torch.Tensor = self.forward_norm(x + self._forward(x, drop))
-            return normed
-        x = x + self._attend(self.attention_norm(x), drop)
-        return x + self._forward(self.forward_norm(x), drop)
-
-    def _attend(self, x: torch.Tensor, drop: Dropout) -> torch.Tensor:
-        parts: torch.Tensor = self.query_key_value(x)
-        query, key, value = parts.view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return drop(self.attention_out(seen.transpose(1, 2).flatten(2)))
-
-    def _forward(self, x: torch.Tensor, drop: Dropout) -> torch.Tensor:
-        return drop(self.forward_out(self.activation(self.forward_in(x))))
 
 
 class _SelfAttention(Network):
@@ -76,7 +24,7 @@ class _SelfAttention(Network):
         super().__init__(n_items, config.dim, text_width)
         self.position = torch.nn.Parameter(torch.empty(config.max_length, config.dim))
         self.after = config.norm == "after"
-        self.blocks = torch.nn.ModuleList(_Block(config) for _ in range(config.layers))
+        self.blocks = torch.nn.ModuleList(Block(config) for _ in range(config.layers))
         self.last_norm = torch.nn.LayerNorm(config.dim, config.epsilon)
 
     def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
@@ -85,9 +33,9 @@ class _SelfAttention(Network):
         x = functional.embedding(items, table) * scale + self.position[: items.shape[1]]
         x = drop(self.last_norm(x) if self.after else x)
         for block in self.blocks:
-            assert_block: _Block = block  # type: ignore[assignment]
-            x = assert_block.encode(x, drop)
-        return x if self.after else self.last_norm(x)  # type: ignore[no-any-return]
+            own: Block = block  # type: ignore[assignment]
+            x = own.encode(x, drop)
+        return x if self.after else self.last_norm(x)
 
 
 class SASRec(SequentialModel):

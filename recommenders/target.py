@@ -9,9 +9,24 @@ from ..datasets.split import Split
 from .base import Model, Recipe
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from that recaudit did not train.
+
+    Attributes:
+        format: of its file, and the model's name there.
+        proof: what shows that ids and split are its own.
+        verified: whether anything does.
+    """
+
+    format: str
+    proof: str
+    verified: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
-    """A recommender under audit, as `open_checkpoint` gives it.
+    """A recommender under audit, as `open_checkpoint` and `foreign.open_foreign` give it.
 
     Attributes:
         name: for people, the checkpoint folder's name.
@@ -22,6 +37,7 @@ class Target:
         fingerprint: SHA-256 (hex) of its weights and recipe.
         stored_metrics: what the checkpoint says it reached on the test part, by name ("ndcg@20").
         fit_seconds: CPU seconds the training took when it was saved, for planning; None if unknown.
+        origin: where it comes from if recaudit did not train it.
     """
 
     name: str
@@ -32,3 +48,4 @@ class Target:
     fingerprint: str
     stored_metrics: Mapping[str, float]
     fit_seconds: float | None = None
+    origin: Origin | None = None

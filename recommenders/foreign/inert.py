@@ -118,7 +118,8 @@ def _check_operations(path: Path, raw: bytes) -> None:
     """Walk the operations without doing one, so that no length or index in them asks for memory that is not there."""
     count = memo = 0
     try:
-        for count, (operation, argument, _) in enumerate(pickletools.genops(raw), start=1):
+        given: Any  # what an operation carries: a number or a text, by its name
+        for count, (operation, given, _) in enumerate(pickletools.genops(raw), start=1):
             name = operation.name
             if name in _NEVER:
                 raise refuse(path, "operations of a model file", f"{name} in its pickle", _HOSTILE)
@@ -127,9 +128,9 @@ def _check_operations(path: Path, raw: bytes) -> None:
             memo += name == "MEMOIZE"
             if name in ("PUT", "BINPUT", "LONG_BINPUT"):
                 memo += 1
-                if int(argument) > 2 * memo + 1024:
-                    raise refuse(path, "memo entries one after the other", f"number {argument}", _HOSTILE)
-            if name in ("LONG1", "LONG4", "LONG", "INT") and int(argument).bit_length() > _LONGEST_INTEGER:
+                if int(given) > 2 * memo + 1024:
+                    raise refuse(path, "memo entries one after the other", f"number {given}", _HOSTILE)
+            if name in ("LONG1", "LONG4", "LONG", "INT") and int(given).bit_length() > _LONGEST_INTEGER:
                 raise refuse(path, f"integers of {_LONGEST_INTEGER} bits", "a longer one", _HOSTILE)
     except ValueError as error:
         raise refuse(path, "a whole pickle", error) from None

@@ -38,7 +38,8 @@ def rebuilt_split(file: RecBole, loaded: LoadedLog) -> Split:
         raise refuse(file.path, "its own files of parts", "one log", _OTHERWISE)
     wanted = file.settings.get("eval_args")
     wanted = wanted if isinstance(wanted, dict) else {}
-    split = wanted.get("split") if isinstance(wanted.get("split"), dict) else {}
+    split = wanted.get("split")
+    split = split if isinstance(split, dict) else {}
     order = _ordered(file, log, wanted.get("order"))
     if wanted.get("group_by") not in (None, "none", "user"):
         raise file.lacks("eval_args.group_by", "user or none", wanted.get("group_by"))

@@ -189,6 +189,24 @@ def _sasrec_state(file: RecBole) -> Tensors:
     return _blocks(file) | {"item": _put(table(file, "item_embedding.weight")[1:])}
 
 
+def _bert4rec(file: RecBole) -> dict[str, Any]:
+    return _attention(file) | {
+        "norm": "after", "skip_first": True, "masked": file.number("mask_ratio"), "last": file.number("ft_ratio"),
+    }  # fmt: skip
+
+
+def _bert4rec_state(file: RecBole) -> Tensors:
+    found = _blocks(file)
+    for kind in ("weight", "bias"):
+        found[f"first_norm.{kind}"] = found.pop(f"last_norm.{kind}")
+        found[f"head.{kind}"] = _put(table(file, f"output_ffn.{kind}"))
+        found[f"head_norm.{kind}"] = _put(table(file, f"output_ln.{kind}"))
+    items = table(file, "item_embedding.weight")
+    return found | {
+        "item": _put(items[1:-1]), "mask": _put(items[-1:]), "bias": _put(table(file, "output_bias")[1:])
+    }  # fmt: skip
+
+
 def _gru4rec(file: RecBole) -> dict[str, Any]:
     return _sequential(file) | {
         "dim": file.whole("embedding_size"), "hidden": file.whole("hidden_size"), "layers": file.whole("num_layers"),
@@ -211,6 +229,7 @@ ADAPTERS: dict[str, Adapter] = {
     "bpr": Adapter("mf", _pairwise, _tables),
     "sgl": Adapter("sgl", _sgl, _tables),
     "sasrec": Adapter("sasrec", _sasrec, _sasrec_state),
+    "bert4rec": Adapter("bert4rec", _bert4rec, _bert4rec_state),
     "gru4rec": Adapter("gru4rec", _gru4rec, _gru4rec_state),
 }
 """By RecBole's names in lower case."""

@@ -1,0 +1,73 @@
+"""Blocks of self-attention that SASRec and BERT4Rec share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch.nn import functional
+
+from .network import Dropout
+from .sequential import SequentialConfig
+
+
+class AttentionConfig(SequentialConfig):
+    """Hyper-parameters of models made of attention blocks."""
+
+    layers: int = Field(2, ge=1, le=64, description="attention blocks")
+    heads: int = Field(1, ge=1, le=64, description="attention heads; must divide dim")
+    inner: int = Field(1, ge=1, le=16, description="width of the feed-forward layer, in dims")
+    norm: Literal["before", "after"] = Field(
+        "before",
+        description="before: each sublayer's input is normalised, item vectors scaled (SASRec's paper); after: what "
+        "each sublayer adds to is normalised, and the sum of item and position (BERT, RecBole)",
+    )
+    activation: Literal["relu", "gelu"] = Field("relu", description="of the feed-forward layer")
+    epsilon: float = Field(1e-5, gt=0, le=1e-2, description="added to the variance in each normalisation")
+
+    @model_validator(mode="after")
+    def _heads_divide_dim(self) -> AttentionConfig:
+        if self.dim % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide dim ({self.dim})")
+        return self
+
+
+class Block(torch.nn.Module):
+    """Self-attention and a feed-forward layer, each added to what came in, normalised before or after."""
+
+    def __init__(self, config: AttentionConfig) -> None:
+        """Make the parameters."""
+        super().__init__()
+        dim, inner = config.dim, config.inner
+        self.heads = config.heads
+        self.after = config.norm == "after"
+        self.activation = functional.gelu if config.activation == "gelu" else functional.relu
+        self.attention_norm = torch.nn.LayerNorm(dim, config.epsilon)
+        self.query_key_value = torch.nn.Linear(dim, 3 * dim)
+        self.attention_out = torch.nn.Linear(dim, dim)
+        self.forward_norm = torch.nn.LayerNorm(dim, config.epsilon)
+        self.forward_in = torch.nn.Linear(dim, inner * dim)
+        self.forward_out = torch.nn.Linear(inner * dim, dim)
+
+    def encode(self, x: torch.Tensor, drop: Dropout, seen: torch.Tensor | None = None) -> torch.Tensor:
+        """A block's output, float [B, L, d], from its input, float [B, L, d].
+
+        Every position sees those before it and itself; with `seen`, bool [B, L], all that are true there.
+        """
+        if self.after:
+            x = self.attention_norm(x + self._attend(x, drop, seen))
+            normed: torch.Tensor = self.forward_norm(x + self._forward(x, drop))
+            return normed
+        x = x + self._attend(self.attention_norm(x), drop, seen)
+        return x + self._forward(self.forward_norm(x), drop)
+
+    def _attend(self, x: torch.Tensor, drop: Dropout, seen: torch.Tensor | None) -> torch.Tensor:
+        parts: torch.Tensor = self.query_key_value(x)
+        query, key, value = parts.view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mask = None if seen is None else seen[:, None, None, :]
+        read = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=seen is None)
+        return drop(self.attention_out(read.transpose(1, 2).flatten(2)))
+
+    def _forward(self, x: torch.Tensor, drop: Dropout) -> torch.Tensor:
+        return drop(self.forward_out(self.activation(self.forward_in(x))))
