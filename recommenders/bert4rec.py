@@ -34,7 +34,12 @@ class BERT4RecConfig(AttentionConfig):
     norm: Literal["before", "after"] = Field("after", description="what is normalised, see sasrec")
     epsilon: float = Field(1e-12, gt=0, le=1e-2, description="added to the variance in each normalisation")
     masked: float = Field(0.2, gt=0, lt=1, description="share of the items of a sequence that are left out in training")
-    last: float = Field(0.5, ge=0, le=1, description="share of the sequences of which only the last item is left out")
+    last: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the sequences that are cut anywhere and of which the last item is left out",
+    )
     skip_first: bool = Field(
         False, description="leave out the first item of what is read when lists are asked for, as RecBole does"
     )
@@ -119,10 +124,12 @@ class _Cloze:
         n_items = len(self.network.item)
         for rows in self.windows.batches(by_order, config.batch_tokens, config.min_steps):
             items, seen = padded(self.windows.items, self.start[rows], self.length[rows])
-            last = np.arange(items.shape[1]) == self.length[rows][:, None] - 1
             gone = (by_mask.random(items.shape) < config.masked) & seen
-            alone = by_mask.random(len(rows)) < config.last
-            gone = np.where((alone | ~gone.any(1))[:, None], last, gone)
+            alone = (by_mask.random(len(rows)) < config.last) | ~gone.any(1)
+            stop = np.where(alone, by_mask.integers(1, self.length[rows], endpoint=True), self.length[rows])
+            place = np.arange(items.shape[1])
+            seen &= place < stop[:, None]
+            gone = np.where(alone[:, None], place == stop[:, None] - 1, gone)
             weight = None
             if self.windows.weight is not None:
                 weight = self._put(np.repeat(self.windows.weight[rows], gone.sum(1)))
@@ -150,8 +157,9 @@ class BERT4Rec:
     """A two-sided transformer that guesses items left out of a sequence; the next item is one left out at the end.
 
     As in the paper: a share of the items is left out at random, and of some sequences only the last one. Other than in
-    the paper: a sequence is one window of a user and not drawn several times with masks of its own. A user's past is
-    read from the history, its last `max_length - 1` items; users need not have been in training.
+    the paper: a sequence is one window of a user, drawn once an epoch with a mask of its own, and those of which only
+    the last item is left out end at a random place, so that every event is predicted from what came before it. A user's
+    past is read from the history, its last `max_length - 1` items; users need not have been in training.
 
     Reference: Sun et al. 2019, BERT4Rec: Sequential Recommendation with Bidirectional Encoder Representations from
         Transformer, CIKM, section 3.

@@ -71,3 +71,33 @@ def test_forward_equals_its_plain_definition() -> None:
 def test_heads_must_divide_dim() -> None:
     with pytest.raises(ValidationError, match=r"heads \(3\) must divide dim \(16\)"):
         SASRecConfig(dim=16, heads=3)
+
+
+def test_normalised_after_is_torchs_encoder() -> None:
+    model = small_model("sasrec", norm="after", activation="gelu", epsilon=1e-12, inner=4)
+    model.fit(chain(n_users=30), 3, epochs=2)
+    config, state = model.config, model.state()
+    assert isinstance(config, SASRecConfig)
+    layer = torch.nn.TransformerEncoderLayer(
+        config.dim, config.heads, 4 * config.dim, 0.0, functional.gelu, 1e-12, batch_first=True
+    )
+    encoder = torch.nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False).eval()
+    names = {
+        "self_attn.in_proj_": "query_key_value.", "self_attn.out_proj.": "attention_out.", "norm1.": "attention_norm.",
+        "linear1.": "forward_in.", "linear2.": "forward_out.", "norm2.": "forward_norm.",
+    }  # fmt: skip
+    own = {
+        f"layers.{n}.{theirs}{kind}": state[f"blocks.{n}.{ours}{kind}"]
+        for n in range(config.layers)
+        for theirs, ours in names.items()
+        for kind in ("weight", "bias")
+    }
+    encoder.load_state_dict(own)
+    row = [4, 9, 9, 0]
+    x = state["item"][row] + state["position"][: len(row)]
+    x = functional.layer_norm(x, (config.dim,), state["last_norm.weight"], state["last_norm.bias"], 1e-12)
+    with torch.no_grad():
+        want = encoder(x[None], torch.nn.Transformer.generate_square_subsequent_mask(len(row)))[0]
+        network = model._fitted()
+        got = network.encode(torch.tensor([row]), network.table(), STILL)[0]
+    assert torch.allclose(got, want, atol=1e-5)
