@@ -138,7 +138,9 @@ class TargetCard(Record):
     test_events: int
     split: str
     recipe: dict[str, Any]
-    reproduced: bool | None = Field(description="do the metrics stored in the checkpoint come out again?")
+    reproduced: bool | None = Field(description="does what is stored in the checkpoint come out again?")
+    origin: str | None = Field(default=None, description="of a model that recaudit did not train: its format")
+    verified: bool | None = Field(default=None, description="of such a model: are ids and split proved to be its own?")
 
 
 class AuditRun(Record):

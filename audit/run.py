@@ -98,7 +98,9 @@ def audit(
     results, failures = run_plan(plan, target, protocol, store, jobs=jobs, backend=backend, progress=progress)
     evidence = [found for probe in plan.probes for found in probe.evidence(target, results)]
     findings = judge(evidence, plan.skipped, failures, policy, today or datetime.now(UTC).date())
-    verdict, exit_code = conclude(findings, policy, complete=not failures)
+    verdict, exit_code = conclude(
+        findings, policy, not failures, target.origin is not None and not target.origin.verified
+    )
     cells = sorted(results.by_key.values(), key=lambda cell: cell.key)
     run = blank.model_copy(
         update={
@@ -178,4 +180,6 @@ def _card(target: Target, reproduced: bool | None) -> TargetCard:
         split=split.recipe,
         recipe=recipe_json(target.recipe),
         reproduced=reproduced,
+        origin=None if target.origin is None else target.origin.format,
+        verified=None if target.origin is None else target.origin.verified,
     )

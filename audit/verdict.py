@@ -61,7 +61,7 @@ def judge(
     return findings + _unused_rules(evidence, skipped, policy) + unmatched_waivers(findings, policy)
 
 
-def conclude(findings: Sequence[Finding], policy: Policy, complete: bool) -> tuple[Verdict, int]:
+def conclude(findings: Sequence[Finding], policy: Policy, complete: bool, assumed: bool = False) -> tuple[Verdict, int]:
     """The verdict and the exit code.
 
     Exit codes: 0 pass, or inconclusive where the policy is not strict; 1 a finding of severity error failed; 3 the
@@ -73,6 +73,7 @@ def conclude(findings: Sequence[Finding], policy: Policy, complete: bool) -> tup
         findings: from `judge`.
         policy: for `strict` and the rules.
         complete: whether every cell was computed.
+        assumed: whether ids and split of the model are assumed and not proved: such an audit cannot pass.
     """
     judged = [found for found in findings if found.status != "not_run"]
     gating = {found.status for found in judged if found.severity == "error"}
@@ -80,7 +81,7 @@ def conclude(findings: Sequence[Finding], policy: Policy, complete: bool) -> tup
     verdict: Verdict = "pass"
     if "fail" in gating:
         verdict = "fail"
-    elif "inconclusive" in gating or not complete or (gates and not gating):
+    elif "inconclusive" in gating or not complete or assumed or (gates and not gating):
         verdict = "inconclusive"
     if not complete or (policy.rules and not judged):
         return verdict, 3

@@ -74,7 +74,7 @@ def gate(
         raise UnfinishedError(f"{folder}: the audit has not finished; give its `recaudit run` command again")
     rules = Policy.model_validate(record.policy) if policy is None else load_policy(policy, "standard")
     findings = judge(record.evidence, record.skipped, record.failures, rules, datetime.now(UTC).date())
-    verdict, code = conclude(findings, rules, complete=not record.failures)
+    verdict, code = conclude(findings, rules, not record.failures, record.target.verified is False)
     record = record.model_copy(update={"findings": findings, "verdict": verdict, "exit_code": code})
     show(record, folder, quiet)
     raise typer.Exit(code)

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field
+from scipy import stats
 
 from ..audit.cell import CHECKPOINT, Cell
 from ..audit.evidence import Evidence
 from ..audit.probe import NotApplicable, Probe, ProbeConfig, Results
 from ..audit.statistics import paired_standard_error
+from ..datasets.seeding import derive
 from ..recommenders.base import Recipe
-from ..recommenders.target import Target
+from ..recommenders.target import Origin, Target
 
 
 class QualityConfig(ProbeConfig):
@@ -23,6 +25,8 @@ class QualityConfig(ProbeConfig):
     """Models to stand beside the checkpoint, by their names in `recaudit list models`."""
     cutoff: int = Field(default=20, ge=1)
     """K of NDCG@K; one of the policy's cut-offs."""
+    refits: int = Field(default=3, ge=0)
+    """How often the recipe of a model that recaudit did not train is trained again, to see whether it reaches it."""
     ease_limit: int = Field(default=20_000, ge=1)
     """EASE inverts an I x I matrix: catalogues above this many items skip it."""
 
@@ -39,7 +43,15 @@ class QualityProbe(Probe):
         """The checkpoint, and one cell for each reference that the data allow."""
         if not len(target.split.test):
             raise NotApplicable("the data have no held-out test events; give --test or a split with a test part")
-        return [CHECKPOINT, *self._references(target).values()]
+        return [CHECKPOINT, *self._references(target).values(), *self._refits(target)]
+
+    def _refits(self, target: Target) -> list[Cell]:
+        """Of a model that recaudit did not train: its recipe trained again."""
+        if target.origin is None:
+            return []
+        return [
+            Cell("refit", f"trained again, {n}", derive(self.seed, "fidelity", n)) for n in range(self.config.refits)
+        ]
 
     def _references(self, target: Target) -> dict[str, Cell]:
         log = target.split.train
@@ -66,7 +78,7 @@ class QualityProbe(Probe):
         per_user = {name: a[metric] for name, a in arrays.items()}
         means = {name: float(values.mean()) for name, values in per_user.items()}
         own, key = per_user["model"], results[CHECKPOINT].key
-        found = [*self._reproduction(target, results)]
+        found = [*self._reproduction(target, results), *self._fidelity(target, results, metric)]
         found.append(
             self._evidence(
                 metric,
@@ -99,6 +111,8 @@ class QualityProbe(Probe):
         return {name: {k: v for k, v in values.items() if "/" not in k} for name, values in rows.items()}
 
     def _reproduction(self, target: Target, results: Results) -> list[Evidence]:
+        if target.origin is not None:
+            return [self._proved(target.origin)]
         now = results[CHECKPOINT].values
         shared = [name for name in target.stored_metrics if now.get(name) is not None]
         title = "Largest difference between a metric stored in the checkpoint and the same metric computed now"
@@ -120,6 +134,38 @@ class QualityProbe(Probe):
             cells=[results[CHECKPOINT].key],
         )
         return [evidence.model_copy(update={"worse": "higher", "unit": "absolute difference of a metric in 0..1"})]
+
+    def _proved(self, origin: Origin) -> Evidence:
+        """Of a model that recaudit did not train: whether users, items and split are its own."""
+        values: dict[str, Any] = {"missing": f"{origin.format}: {origin.proof}"}
+        if origin.verified:
+            values = {"estimate": 0.0, "n": 1, "standard_error": 0.0, "details": {"proof": origin.proof}}
+        evidence = self._evidence("reproduction", "Whether what is stored in the checkpoint comes out again", **values)
+        return evidence.model_copy(update={"worse": "higher", "unit": "0: it does"})
+
+    def _fidelity(self, target: Target, results: Results, metric: str) -> list[Evidence]:
+        """What the recipe reaches when it is trained again, less what the file does."""
+        cells = [cell for cell in self._refits(target) if cell in results]
+        if not cells:
+            return []
+        own = results[CHECKPOINT].values.get(metric)
+        again = [value for cell in cells if (value := results[cell].values.get(metric)) is not None]
+        title = f"{metric.upper()} of the recipe trained again, less that of the file"
+        if own is None or len(again) < 2:
+            return [self._evidence(f"fidelity.{metric}", title, missing="it was not trained again often enough")]
+        spread = float(np.std(again, ddof=1)) * np.sqrt(1 + 1 / len(again))
+        apart = float(np.mean(again)) - own
+        reach = float(stats.t.ppf(0.975, len(again) - 1)) * spread
+        said = (
+            "the file is one such training" if abs(apart) <= reach
+            else "figures of robustness are for the architecture retrained, not for this file"
+        )  # fmt: skip
+        return [
+            self._evidence(
+                f"fidelity.{metric}", f"{title}: {said}", estimate=apart, n=len(again), standard_error=spread,
+                baseline={"file": own}, details={"refits": again}, cells=[results[cell].key for cell in cells],
+            )
+        ]  # fmt: skip
 
     def _evidence(self, name: str, title: str, **values: Any) -> Evidence:
         return Evidence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
@@ -56,6 +57,12 @@ class PairwiseConfig(ModelConfig):
     l2: float = Field(1e-4, ge=0, description="of bpr: weight of half the squared norm of a pair's base vectors")
     learning_rate: float = Field(1e-2, gt=0, description="Adam's, in the first epoch")
     decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate after every epoch")
+    spread: float | None = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="standard deviation of the first vectors; none: sqrt(2 / (rows + dim)) of a table (Xavier)",
+    )
     batch_size: int = Field(16384, ge=1, description="positive pairs a step, at most")
     min_steps: int = Field(
         16, ge=1, description="steps an epoch, at least: logs smaller than this many batches get smaller batches"
@@ -63,9 +70,6 @@ class PairwiseConfig(ModelConfig):
     max_epochs: int = Field(200, ge=1, description="epochs at most")
     patience: int = Field(10, ge=1, description="stop when the best epoch is so many epochs old")
     every: int = Field(2, ge=1, description="validate each so many epochs")
-
-
-_SPREAD = 0.1  # standard deviation of the first vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +131,12 @@ class PairTraining:
         # genuine users' nor the items' first vectors (common random numbers).
         start = [
             seeded(seed, "init", name).standard_normal((rows, config.dim), np.float32)
+            * np.float32(config.spread or math.sqrt(2.0 / (rows + config.dim)))
             for name, rows in (("user", pairs.n_users), ("item", pairs.n_items))
         ]
         self.places = encoder.places
         table = np.empty((len(self.places), config.dim), np.float32)
-        table[self.places] = np.concatenate(start) * np.float32(_SPREAD)
+        table[self.places] = np.concatenate(start)
         self.base = torch.nn.Parameter(self._put(table))
         self.keep = keep
 

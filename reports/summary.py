@@ -324,6 +324,8 @@ def _reproduction(reading: Reading) -> Answer:
         return _missing(reading, "quality", question, section)
     overall: State = state(finding) if finding else "measured"
     lead = {True: "Yes.", False: "No.", None: "Cannot tell."}[card]
+    if evidence.details.get("proof"):
+        return Answer(question, overall, lead, [[Data(cut(str(evidence.details["proof"]), 160)), "."]], section)
     largest = number(evidence.estimate) if evidence.estimate else "none"
     sentence: Sentence = [
         f"{plural(evidence.n, 'metric')} stored with the checkpoint "

@@ -113,7 +113,7 @@ def _pairwise(file: RecBole) -> dict[str, Any]:
     # RecBole's EmbLoss is a norm without square unless require_pow: next to nothing at its weights
     l2 = file.number("reg_weight", 0.0) if file.settings.get("require_pow") is True else 0.0
     return {
-        "dim": file.whole("embedding_size"), "loss": "bpr", "l2": l2, "min_steps": 1,
+        "dim": file.whole("embedding_size"), "loss": "bpr", "l2": l2, "min_steps": 1, "spread": None,
         "learning_rate": file.number("learning_rate"), "batch_size": file.whole("train_batch_size"),
         "max_epochs": max(1, file.whole("epochs")),
     }  # fmt: skip

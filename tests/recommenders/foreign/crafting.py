@@ -1,4 +1,4 @@
-"""Files as `torch.save` and RecBole write them, and as an attacker would: opcode by opcode, with no code of recaudit."""
+"""Files as `torch.save` and RecBole write them, and as an attacker would: by opcodes, with no code of recaudit."""
 
 from __future__ import annotations
 
