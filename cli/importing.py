@@ -16,28 +16,37 @@ if TYPE_CHECKING:
 
 
 def import_(
-    model: Annotated[Path, typer.Option(help="A .pth file of RecBole.")],
+    model: Annotated[Path, typer.Option(help="A .pth file of RecBole, or bare tensors of torch.save or safetensors.")],
     data: Annotated[Path, typer.Option(help="The data it was trained on, whole: ids are numbered by it.")],
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")],
     train: Annotated[Path | None, typer.Option(help="Its training events, if it is not to be split again.")] = None,
     valid: Annotated[Path | None, typer.Option(help="Its validation events.")] = None,
     test: Annotated[Path | None, typer.Option(help="Its test events.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML: what bare tensors do not say (model, settings, epochs, ids, metrics).")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a checkpoint that is there.")] = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Bring a checkpoint of RecBole; nothing in it is imported or run.
+    """Bring a checkpoint of another program; nothing in it is imported or run.
 
-    Its ids are recovered from the data, its split from its configuration or from files, and both are proved by what
-    the file keeps. All commands also take the file itself as `--model FILE --data DATA`, where nothing is given apart.
+    RecBole's: ids are recovered from the data, the split from its configuration or from files, and both are proved by
+    what the file keeps. All commands also take such a file as `--model FILE --data DATA`. Bare tensors of
+    LightGCN-PyTorch, SSLRec, torch-geometric and RecBole are recognised by their names; what they do not say stands in
+    a recipe, metrics that prove the rest among it.
 
-    Example: `recaudit import --model LightGCN.pth --data ml-100k.inter --out ckpt`
+    Examples:
+    `recaudit import --model LightGCN.pth --data ml-100k.inter --out ckpt`
+
+    `recaudit import --model lgn-gowalla-3-64.pth.tar --data gowalla --recipe recipe.yaml --out ckpt`
     """
     from ..datasets.errors import InputError
     from ..datasets.read import read_log
     from ..recommenders.checkpoint import check_destination, save_checkpoint
     from ..recommenders.evaluate import evaluate
     from ..recommenders.foreign.opening import open_foreign
+    from ..recommenders.foreign.recipe import read_recipe
 
     check_destination(out, overwrite=overwrite)
     loaded = read_log(data)
@@ -46,7 +55,7 @@ def import_(
         if train is None or test is None:
             raise InputError("--train and --test go together (and --valid, if there was one)")
         parts = _parts(loaded, train, valid, test)
-    target = open_foreign(model, loaded, parts)
+    target = open_foreign(model, loaded, parts, None if recipe is None else read_recipe(recipe))
     metrics = evaluate(target.model, target.split.test, target.split.history, cutoffs=(10, 20))
     save_checkpoint(
         out, target.model, target.recipe, target.split, target.seed, metrics, overwrite=overwrite,

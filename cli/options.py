@@ -60,11 +60,10 @@ def open_target(model: Path, data: Path | None) -> Any:
     """
     from ..datasets.read import read_log
     from ..recommenders.checkpoint import open_checkpoint
-    from ..recommenders.foreign.archive import is_archive
-    from ..recommenders.foreign.opening import open_foreign
+    from ..recommenders.foreign.opening import is_foreign, open_foreign
 
     loaded = None if data is None else read_log(data)
-    if not is_archive(model):
+    if not is_foreign(model):
         return open_checkpoint(model, loaded)
     target = open_foreign(model, loaded)
     if target.origin is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from ...datasets.errors import CheckpointError
 from ...datasets.log import InteractionLog
 from ...datasets.read import LoadedLog
-from ...datasets.split import Split
+from ...datasets.split import Split, make_split
 from ..base import Model, Recipe
 from ..catalogue import reads_order
 from ..checkpoint_files import open_regular, printable, refuse
@@ -18,41 +20,104 @@ from ..checkpoint_record import recipe_bytes
 from ..evaluate import evaluate
 from ..pairwise import PairwiseModel
 from ..target import Origin, Target
-from .archive import FILE_LIMIT
-from .recbole import RecBole, read_recbole
+from . import bare, recbole_models
+from .archive import FILE_LIMIT, is_archive, open_archive
+from .inert import read_torch
+from .recbole import RecBole, is_recbole, recbole_of
 from .recbole_data import rebuilt_split
-from .recbole_models import model_of, recipe_of
+from .recipe import OwnersRecipe
+from .tensors import arrays
 
 _NEAR = 1e-4  # of final vectors, in lengths of the largest one; float32 sums in another order stay far below
 
 
-def open_foreign(path: Path, data: LoadedLog | None, parts: Split | None = None) -> Target:
+def is_foreign(path: Path) -> bool:
+    """Whether it is a file of another program, by its first bytes or, of safetensors, by its name."""
+    return is_archive(path) or (path.suffix == ".safetensors" and path.is_file())
+
+
+def open_foreign(
+    path: Path, data: LoadedLog | None, parts: Split | None = None, owner: OwnersRecipe | None = None
+) -> Target:
     """Read a checkpoint file of another program; nothing in it is imported or run, nothing is written.
 
     Args:
-        path: a .pth file of RecBole.
-        data: the events it was trained on: ids are numbered by their first appearance in it, and it is split as the
-            checkpoint's configuration says.
+        path: a .pth file of RecBole, or bare tensors of torch.save or safetensors (`bare.recognised`).
+        data: the events it was trained on: ids are numbered by them, and RecBole's are split as its configuration says.
         parts: what it was trained, chosen and judged on, over the users and items of the data; if given, nothing is
             split.
+        owner: what bare tensors do not say.
 
     Raises:
-        CheckpointError: damaged, hostile, of a model we have not; of other data; or ids or split are proved wrong.
+        CheckpointError: damaged, hostile, of a model we have not; of other data; ids or split are proved wrong; or
+            something is needed that only its owner can say.
     """
-    file = read_recbole(path)
     if data is None:
         raise refuse(
-            path, "the data it was trained on", "none: RecBole's files hold no ids and no events",
-            "give the atomic file by --data",
+            path, "the data it was trained on", "none: such files hold no ids and no events", "give them by --data"
         )  # fmt: skip
+    if path.suffix == ".safetensors":
+        return _bare(path, _safetensors(path), data, parts, owner or OwnersRecipe())
+    with open_archive(path) as archive:
+        content = read_torch(archive)
+        if not is_recbole(content):
+            return _bare(path, arrays(archive, _state(content), "state dict"), data, parts, owner or OwnersRecipe())
+        file = recbole_of(archive, content)
+    if owner is not None:
+        raise refuse(path, "no recipe: RecBole's files hold their own", "one", "leave --recipe out")
     split = rebuilt_split(file, data) if parts is None else parts
-    recipe = recipe_of(file)
-    model = model_of(file, recipe, split.train)
+    recipe = recbole_models.recipe_of(file)
+    model = recbole_models.model_of(file, recipe, split.train)
     origin = Origin(f"RecBole, {printable(file.model)}", *proof(file, model, recipe, split))
+    return _target(path, model, recipe, split, file.whole("seed"), origin)
+
+
+def _bare(path: Path, state: bare.Arrays, data: LoadedLog, parts: Split | None, owner: OwnersRecipe) -> Target:
+    split = _split(data, owner) if parts is None else parts
+    tables = bare.recognised(path, state, data.log.n_users)
+    recipe = bare.recipe_of(path, tables, owner)
+    model = bare.model_of(path, tables, owner, recipe, split.train)
+    cutoffs = sorted({int(name.rpartition("@")[2]) for name in owner.metrics if name.rpartition("@")[2].isdigit()})
+    history = split.history
+    mask = history.take(np.empty(0, np.int64)) if owner.consumed else history
+    now = evaluate(model, split.test, history, cutoffs, mask=mask) if cutoffs else {}
+    origin = Origin(tables.format, *bare.claimed(path, owner, now))
+    return _target(path, model, recipe, split, owner.seed, origin)
+
+
+def _target(path: Path, model: Model, recipe: Recipe, split: Split, seed: int, origin: Origin) -> Target:
     return Target(
-        name=printable(path.stem), model=model, recipe=recipe, split=split, seed=file.whole("seed"),
+        name=printable(path.name.partition(".")[0]), model=model, recipe=recipe, split=split, seed=seed,
         fingerprint=_fingerprint(path, recipe), stored_metrics={}, origin=origin,
     )  # fmt: skip
+
+
+def _split(data: LoadedLog, owner: OwnersRecipe) -> Split:
+    """The data's own parts, without holding anything more out of the training part; else as its owner says."""
+    if owner.split is None and {"train", "test"} <= set(data.parts) and "valid" not in data.parts:
+        train = data.parts["train"]
+        return Split(train, train.take(np.empty(0, np.int64)), data.parts["test"], "given")
+    return make_split(data, owner.split, owner.seed)
+
+
+def _state(content: Any) -> Any:
+    """The state dict in what torch.save was given: the whole of it, or an entry with a usual name."""
+    if isinstance(content, dict):
+        for name in ("state_dict", "model_state_dict", "model"):
+            if isinstance(content.get(name), dict):
+                return content[name]
+    return content
+
+
+def _safetensors(path: Path) -> bare.Arrays:
+    """Tensors of a safetensors file, float64 and float32 alone as they are, halves as float32."""
+    with open_regular(path, FILE_LIMIT):
+        pass  # no link, no device, no pipe
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name).float().numpy() for name in file.keys()}
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise refuse(path, "a safetensors file", error) from None
 
 
 def _fingerprint(path: Path, recipe: Recipe) -> str:
