@@ -139,6 +139,13 @@ class Cell:
         """Whether arrays are kept beside the values: refits are many and judged by their units."""
         return self.kind in ("model", "reference") or (self.inquiry is not None and self.inquiry.keeps_arrays)
 
+    @property
+    def trains(self) -> bool:
+        """Whether the target's own recipe is trained for it."""
+        if self.inquiry is not None:
+            return self.inquiry.trainings > 0
+        return self.kind == "refit" and self.recipe is None
+
     @cached_property
     def params(self) -> dict[str, Any]:
         """What distinguishes this cell from others of the same target, as JSON."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ..datasets.errors import RecauditError, UnfinishedError
+from ..recommenders.catalogue import why_no_refit
 from ..recommenders.target import Target
 from .bench import Protocol, compute
 from .cell import Cell
@@ -51,9 +52,12 @@ def make_plan(target: Target, probes: Iterable[Probe], protocol: Protocol, store
     """Expand checks into cells; equal cells of several checks count once."""
     cells: dict[str, Cell] = {}
     skipped, running = [], []
+    why = why_no_refit(target.recipe)
     for probe in probes:
         try:
             wanted = probe.cells(target)
+            if why is not None and any(cell.trains for cell in wanted):
+                raise NotApplicable(why)
         except NotApplicable as reason:
             skipped.append(Skipped(check=probe.key, reason=str(reason)))
             continue

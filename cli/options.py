@@ -40,6 +40,36 @@ Checkpoint = Annotated[
     Path,
     typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it, or a .pth file of RecBole."),
 ]
+AnyModel = Annotated[
+    Path | None,
+    typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it, or a .pth file of RecBole."),
+]
+RecommendCmd = Annotated[
+    str | None,
+    typer.Option(
+        "--recommend-cmd",
+        help="Instead of a model: a command of yours that writes lists. {users}, {history}, {k}, {out}, {model} are "
+        "filled in (docs/foreign.md).",
+    ),
+]
+RefitCmd = Annotated[
+    str | None,
+    typer.Option(
+        "--refit-cmd",
+        help="With --recommend-cmd: a command that trains again. {train}, {weights}, {seed}, {model} are filled in.",
+    ),
+]
+PythonObject = Annotated[
+    str | None,
+    typer.Option(
+        "--python", help="Instead of a model: module:object with scores(users), perhaps refit(log, weights, seed)."
+    ),
+]
+ListsFile = Annotated[
+    Path | None,
+    typer.Option("--lists", help="Instead of a model: ranked lists, CSV or Parquet with columns user, item, rank."),
+]
+Timeout = Annotated[float, typer.Option(help="Seconds that a command of yours may run.")]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -69,6 +99,37 @@ def open_target(model: Path, data: Path | None) -> Any:
     if target.origin is not None:
         typer.echo(f"{model}: {target.origin.format}; {target.origin.proof}", err=True)
     return target
+
+
+def open_any(
+    model: Path | None,
+    data: Path | None,
+    recommend: str | None,
+    refit: str | None,
+    python: str | None,
+    lists: Path | None,
+    timeout: float,
+) -> Any:
+    """A checkpoint, or a system that is none: exactly one must be given."""
+    from ..datasets.errors import InputError
+    from ..datasets.read import read_log
+    from ..recommenders.blackbox.opening import open_lists, open_system
+
+    given = [own for own in (model, recommend, python, lists) if own is not None]
+    if len(given) != 1:
+        raise InputError("give one of --model, --recommend-cmd, --python and --lists")
+    if refit is not None and recommend is None:
+        raise InputError("--refit-cmd goes with --recommend-cmd")
+    if model is not None:
+        return open_target(model, data)
+    if data is None:
+        raise InputError("a system that is no checkpoint needs its data: give --data")
+    loaded = read_log(data)
+    if lists is not None:
+        return open_lists(lists, loaded)
+    if python is not None:
+        return open_system("python", {"target": python}, loaded)
+    return open_system("commands", {"recommend": recommend, "refit": refit or "", "timeout": timeout}, loaded)
 
 
 def open_second(path: Path, target: Any, left: Any) -> Any:

@@ -57,8 +57,13 @@ def audit_into(
 
 
 def run(
-    model: opt.Checkpoint,
+    model: opt.AnyModel = None,
     data: opt.Data = None,
+    recommend_cmd: opt.RecommendCmd = None,
+    refit_cmd: opt.RefitCmd = None,
+    python: opt.PythonObject = None,
+    lists: opt.ListsFile = None,
+    timeout: opt.Timeout = 3600.0,
     policy: opt.PolicyFile = None,
     preset: opt.Preset = "standard",
     out: Annotated[Path, typer.Option(help="Folder of evidence and reports.")] = Path("recaudit-out"),
@@ -85,11 +90,13 @@ def run(
     `recaudit run --model ckpt --preset quick --out recaudit-out/quick`
 
     `recaudit init && recaudit run --model ckpt --policy recaudit.yaml --only promotion`
+
+    `recaudit run --data events.csv --recommend-cmd "./lists {users} {model} {out}" --refit-cmd "./fit {train} {model}"`
     """
     import shutil
 
     rules, probes, protocol = prepare(policy, preset, seed, only or [])
-    target = opt.open_target(model, data)
+    target = opt.open_any(model, data, recommend_cmd, refit_cmd, python, lists, timeout)
     if fresh:
         shutil.rmtree(out / "cells", ignore_errors=True)
     record = audit_into(target, rules, probes, protocol, out, jobs=jobs, backend=backend, quiet=quiet)
@@ -117,8 +124,13 @@ def show(record: AuditRun, out: Path, quiet: bool) -> None:
 
 
 def plan(
-    model: opt.Checkpoint,
+    model: opt.AnyModel = None,
     data: opt.Data = None,
+    recommend_cmd: opt.RecommendCmd = None,
+    refit_cmd: opt.RefitCmd = None,
+    python: opt.PythonObject = None,
+    lists: opt.ListsFile = None,
+    timeout: opt.Timeout = 3600.0,
     policy: opt.PolicyFile = None,
     preset: opt.Preset = "standard",
     out: Annotated[Path, typer.Option(help="The run's folder, to see what is already computed.")] = Path(
@@ -141,7 +153,7 @@ def plan(
     from ..audit.store import Store
 
     _, probes, protocol = prepare(policy, preset, seed, [])
-    target = opt.open_target(model, data)
+    target = opt.open_any(model, data, recommend_cmd, refit_cmd, python, lists, timeout)
     planned = make_plan(target, probes, protocol, Store(out / "cells"))
     cost = estimate(planned, target, jobs)
     if as_json:

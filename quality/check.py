@@ -15,6 +15,7 @@ from ..audit.probe import NotApplicable, Probe, ProbeConfig, Results
 from ..audit.statistics import paired_standard_error
 from ..datasets.seeding import derive
 from ..recommenders.base import Recipe
+from ..recommenders.catalogue import why_no_refit
 from ..recommenders.target import Origin, Target
 
 
@@ -47,7 +48,7 @@ class QualityProbe(Probe):
 
     def _refits(self, target: Target) -> list[Cell]:
         """Of a model that recaudit did not train: its recipe trained again."""
-        if target.origin is None:
+        if target.origin is None or why_no_refit(target.recipe) is not None:
             return []
         return [
             Cell("refit", f"trained again, {n}", derive(self.seed, "fidelity", n)) for n in range(self.config.refits)

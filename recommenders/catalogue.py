@@ -29,6 +29,13 @@ MODELS = (
 )
 """Name, module in this folder, class. Nothing is imported until a model is asked for."""
 
+SYSTEMS = (
+    "lists: blackbox.asked:Lists",
+    "commands: blackbox.commands:Commands",
+    "python: blackbox.python:Python",
+)
+"""Systems of others that are asked, not trained by name: they are in no list of models."""
+
 _MEMBERS = ("title", "family", "reference", "config_type", "fit", "scores", "state", "load", "shapes")
 
 
@@ -41,6 +48,7 @@ def _fault(found: Any) -> str | None:
 
 
 CATALOGUE: Catalogue[Model] = Catalogue("model", "recaudit.models", MODELS, __package__, _fault)
+_SYSTEMS: Catalogue[Model] = Catalogue("system", "recaudit.systems", SYSTEMS, __package__, _fault)
 
 
 def names() -> tuple[str, ...]:
@@ -50,12 +58,19 @@ def names() -> tuple[str, ...]:
 
 def model_class(name: str) -> type[Model]:
     """The class of a model; InputError as for `Catalogue.find`."""
-    return CATALOGUE.find(name)
+    return _SYSTEMS.find(name) if name in _SYSTEMS.own else CATALOGUE.find(name)
 
 
 def reads_order(recipe: Recipe) -> bool:
     """Whether such a model reads what a user has done in order, and is taught what comes next."""
     return model_class(recipe.model).family == "sequential"
+
+
+def why_no_refit(recipe: Recipe) -> str | None:
+    """Why such a model cannot be trained again; None for all but some systems of others."""
+    why = getattr(build(recipe), "why_no_refit", None)
+    found: str | None = None if why is None else why()
+    return found
 
 
 def build(recipe: Recipe) -> Model:
@@ -65,7 +80,8 @@ def build(recipe: Recipe) -> Model:
         InputError: unknown model, unknown field, or a value outside its range; the message names field and remedy.
     """
     kind = model_class(recipe.model)
-    config = CATALOGUE.settings(recipe.model, kind.config_type, recipe.config)
+    catalogue = _SYSTEMS if recipe.model in _SYSTEMS.own else CATALOGUE
+    config = catalogue.settings(recipe.model, kind.config_type, recipe.config)
     for field, value in config:
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"model {recipe.model!r}: field {field!r} must be a finite number, got {value}")

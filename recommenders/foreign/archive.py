@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ FILE_LIMIT = 1 << 36
 PICKLE_LIMIT = 1 << 26
 """Bytes of the pickle in it; models that keep whole matrices in theirs need a few dozen million."""
 MEMBERS = 1 << 16
-_DIRECTORY = 1 << 24  # bytes of the list of members
-_TAIL = 22 + (1 << 16)  # where a zip ends: its last record and a comment
+_DIRECTORY = 128 * MEMBERS  # bytes of the list of members
+_END, _LOCATOR, _WIDE = 22, 20, 56  # bytes of the records a zip ends with, the last two where sizes have 64 bits
+_BROKEN = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, struct.error)
 _RESAVE = "save it again with a current torch: torch.save(torch.load(FILE, map_location='cpu'), FILE)"
 
 
@@ -28,15 +30,16 @@ class Archive:
 
     Attributes:
         path: for error messages.
+        sizes: bytes of each member, without the folder that all lie in.
     """
 
     path: Path
+    sizes: dict[str, int]
     _zip: zipfile.ZipFile
-    _sizes: dict[str, int]
 
     def size(self, name: str) -> int | None:
         """Bytes of a member, without the folder that all members lie in; None if there is none."""
-        return self._sizes.get(name)
+        return self.sizes.get(name)
 
     def read(self, name: str, limit: int) -> bytes:
         """A member.
@@ -44,13 +47,13 @@ class Archive:
         Raises:
             CheckpointError: missing, larger than the limit, or damaged.
         """
-        size = self._sizes.get(name)
+        size = self.sizes.get(name)
         if size is None or size > limit:
             found = "none" if size is None else f"{size:,} bytes"
             raise refuse(self.path, f"{name} of at most {limit:,} bytes", found)
         try:
             return self._zip.read(f"{self._folder}/{name}")
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        except _BROKEN as error:
             raise refuse(self.path, f"a whole member {name}", error) from None
 
     @property
@@ -72,10 +75,11 @@ def open_archive(path: Path) -> Iterator[Archive]:
         _check_start(path, file)
         _check_directory(path, file, size)
         try:
-            with zipfile.ZipFile(file) as opened:
-                yield Archive(path, opened, _members(path, opened.infolist(), size))
-        except zipfile.BadZipFile as error:
+            opened = zipfile.ZipFile(file)
+        except _BROKEN as error:
             raise refuse(path, "a whole zip archive", error) from None
+        with opened:
+            yield Archive(path, _members(path, opened.infolist(), size), opened)
 
 
 def _check_start(path: Path, file: BinaryIO) -> None:
@@ -88,15 +92,13 @@ def _check_start(path: Path, file: BinaryIO) -> None:
 
 def _check_directory(path: Path, file: BinaryIO, size: int) -> None:
     """Bound the list of members before it is read: zipfile reads as much as the file says."""
-    file.seek(max(0, size - _TAIL))
-    tail = file.read(_TAIL)
-    place = tail.rfind(b"PK\x05\x06")
-    if place < 0 or len(tail) < place + 22:
-        raise refuse(path, "a whole zip archive", "one without an end: truncated")
-    length = int.from_bytes(tail[place + 12 : place + 16], "little")
-    wide = tail.rfind(b"PK\x06\x06", 0, place)
-    if length == 0xFFFFFFFF or wide >= 0:  # sizes of 64 bits stand in a record of their own
-        length = int.from_bytes(tail[wide + 40 : wide + 48], "little") if wide >= 0 else size
+    file.seek(max(0, size - _END - _LOCATOR - _WIDE))
+    tail = file.read(_END + _LOCATOR + _WIDE)
+    if tail[-_END : -_END + 4] != b"PK\x05\x06":  # torch writes no comment behind it
+        raise refuse(path, "a zip archive as torch.save writes it", "another end: truncated, or changed since")
+    length = int.from_bytes(tail[-10:-6], "little")
+    if tail[_WIDE : _WIDE + 4] == b"PK\x06\x07" and len(tail) == _END + _LOCATOR + _WIDE:
+        length = int.from_bytes(tail[40:48], "little") if tail[:4] == b"PK\x06\x06" else size
     if length > _DIRECTORY:
         raise refuse(path, f"a list of members of at most {_DIRECTORY:,} bytes", f"{length:,} bytes")
     file.seek(0, io.SEEK_SET)

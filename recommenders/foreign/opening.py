@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,23 +142,27 @@ def proof(file: RecBole, model: Model, recipe: Recipe, split: Split) -> tuple[st
     """
     if file.restored is not None and isinstance(model, PairwiseModel):
         found = model.embeddings()
+        for own, kept in zip(found, file.restored, strict=True):
+            if kept.shape != (len(own) + 1, own.shape[1]):
+                raise _mismatch(file, "final vectors", f"of shape {(len(own) + 1, own.shape[1])}", f"{kept.shape}")
         apart = max(float(np.abs(own - kept[1:]).max()) for own, kept in zip(found, file.restored, strict=True))
         most = max(float(np.abs(kept).max()) for kept in file.restored)
-        if apart > _NEAR * most:
+        if not apart <= _NEAR * most:
             raise _mismatch(file, "final vectors", f"largest difference 0 (of {most:.3g})", f"{apart:.3g}")
         return f"ids and split verified: its final vectors come out again (largest difference {apart:.1g})", True
     metric = file.text("valid_metric")
     name, _, cutoff = metric.lower().partition("@")
     name = {"hit": "hr"}.get(name, name)
-    if file.best is None or not cutoff.isdigit() or not len(split.valid):
+    known = re.fullmatch(r"[1-9][0-9]{0,3}", cutoff) is not None and int(cutoff) <= split.train.n_items
+    if file.best is None or not known or not len(split.valid):
         return "ids and split assumed: it keeps neither final vectors nor a validation score", False
     scores = evaluate(model, split.valid, split.train, (int(cutoff),), mask=consumed_before(recipe, split.train))
     value = scores.get(f"{name}@{cutoff}")
     if value is None:
         return f"ids and split assumed: its validation score {printable(metric)} is not measured here", False
     digits = file.settings.get("metric_decimal_place")
-    digits = digits if isinstance(digits, int) and 0 <= digits <= 15 else 4
-    if abs(value - file.best) > 0.51 * 10.0**-digits + 1e-9:
+    digits = digits if type(digits) is int and 0 <= digits <= 15 else 4
+    if not abs(value - file.best) <= 0.51 * 10.0**-digits + 1e-9:
         raise _mismatch(file, f"validation {metric}", f"{file.best:.{digits}f}", f"{value:.{digits + 1}f}")
     return f"ids and split verified: its validation {metric} comes out again ({file.best:.{digits}f})", True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,8 @@ class RecBole:
 
     def lacks(self, name: str, expected: str, found: Any) -> CheckpointError:
         """An error about a setting."""
-        said = "none" if found is None else printable(found, 80) if not isinstance(found, Inert) else found.name
+        said = repr(printable(found, 80)) if isinstance(found, str | int | float) else f"a {type(found).__name__}"
+        said = "none" if found is None else said
         return refuse(self.path, f"{expected} as {name!r} in its configuration", said, _NO_RECBOLE)
 
 
@@ -118,15 +120,16 @@ def is_recbole(content: Any) -> bool:
 
 def _scalar(value: Any) -> float | None:
     """A number, plain or as numpy pickles it (dtype and bytes)."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
     if isinstance(value, Inert) and len(value.args) == 2 and isinstance(value.args[1], bytes):
         kind = {8: "<f8", 4: "<f4"}.get(len(value.args[1]))
-        return None if kind is None else float(np.frombuffer(value.args[1], kind)[0])
-    return None
+        value = None if kind is None else float(np.frombuffer(value.args[1], kind)[0])
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def _told(content: Any) -> str:
     if not isinstance(content, dict):
         return f"a {type(content).__name__}"
-    return "a dictionary with " + ", ".join(printable(name, 40) for name in list(content)[:5])
+    names = [printable(name, 40) if isinstance(name, str) else type(name).__name__ for name in list(content)[:5]]
+    return f"a dictionary with {', '.join(names) or 'nothing'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -114,7 +115,8 @@ def _ordered(file: RecBole, log: InteractionLog, order: Any) -> Int64:
 
 
 def _ratios(file: RecBole, value: Any) -> tuple[float, float, float]:
-    numbers = isinstance(value, list) and len(value) == 3 and all(isinstance(n, int | float) for n in value)
+    numbers = isinstance(value, list) and len(value) == 3
+    numbers = numbers and all(type(n) in (int, float) and math.isfinite(n) for n in value)
     if not numbers or min(value) < 0 or sum(value) <= 0:
         raise file.lacks("eval_args.split.RS", "three shares", value)
     train, valid, test = (float(n) / sum(value) for n in value)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...datasets.errors import InputError
 from ...datasets.log import InteractionLog
 from ..base import Model, Recipe
 from ..catalogue import build
@@ -43,7 +44,12 @@ def recipe_of(file: RecBole) -> Recipe:
         CheckpointError: a model we have not, or a setting that ours does not have.
     """
     adapter = adapter_of(file)
-    return Recipe(adapter.model, adapter.settings(file), file.epoch + 1)
+    recipe = Recipe(adapter.model, adapter.settings(file), file.epoch + 1)
+    try:
+        build(recipe)
+    except InputError as error:
+        raise refuse(file.path, "settings that our model has", error, "audit it as a black box") from None
+    return recipe
 
 
 def adapter_of(file: RecBole) -> Adapter:
@@ -148,7 +154,7 @@ def _sequential(file: RecBole) -> dict[str, Any]:
 
 def _attention(file: RecBole) -> dict[str, Any]:
     dim, inner = file.whole("hidden_size"), file.whole("inner_size")
-    if inner % dim:
+    if dim < 1 or inner < 1 or inner % dim:
         raise file.lacks("inner_size", f"a multiple of hidden_size ({dim})", inner)
     if file.text("hidden_act") not in ("gelu", "relu"):
         raise file.lacks("hidden_act", "gelu or relu", file.text("hidden_act"))

@@ -28,6 +28,11 @@ _DTYPES = {
 }
 
 
+_EMPTY = 1 << 32  # numbers that an empty tensor would hold if its lengths of 0 were 1
+_ROOM = 8  # tensors may share numbers and half precision grows, but not without end
+_SHARED = "many tensors of it are the same numbers; save each once"
+
+
 @dataclass(frozen=True)
 class Stored:
     """Numbers in the file: name of the storage type, place, how many."""
@@ -63,10 +68,14 @@ class Tensor:
         """
         kind = _DTYPES.get(self.storage.kind)
         if kind is None:
-            raise refuse(archive.path, f"numbers of a known type in {printable(name)}", self.storage.kind)
+            raise refuse(
+                archive.path, f"numbers of a known type in {printable(name)}", repr(printable(self.storage.kind))
+            )
         dtype = np.dtype(kind)
         last = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
         count = math.prod(self.shape)
+        if not count and math.prod(size or 1 for size in self.shape) > _EMPTY:
+            raise refuse(archive.path, f"an empty tensor {printable(name)} of ordinary shape", "a huge one")
         if count and (last >= self.storage.count or count > self.storage.count):
             raise refuse(archive.path, f"tensor {printable(name)} inside its storage", "one that reaches beyond it")
         raw = archive.read(f"data/{self.storage.key}", FILE_LIMIT)
@@ -107,9 +116,14 @@ def arrays(archive: Archive, state: Any, what: str) -> dict[str, NDArray[Any]]:
     if not isinstance(state, Mapping) or not state:
         raise refuse(archive.path, f"tensors by name as {what}", f"{type(state).__name__} of {_size(state)}")
     found = {}
+    room = _ROOM * sum(archive.sizes.values())
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise refuse(archive.path, f"tensors by name as {what}", f"{printable(name)!r}, which is none")
+            told = repr(printable(name)) if isinstance(name, str) else f"a {type(name).__name__}"
+            raise refuse(archive.path, f"tensors by name as {what}", f"{told}, which is none")
+        room -= 8 * math.prod(value.shape)
+        if room < 0:
+            raise refuse(archive.path, f"tensors of at most {_ROOM} times the file together", "more", _SHARED)
         array = value.array(archive, name)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise _diverged(archive, name)
@@ -123,4 +137,4 @@ def _diverged(archive: Archive, name: str) -> CheckpointError:
 
 
 def _size(state: Any) -> str:
-    return f"{len(state):,}" if hasattr(state, "__len__") else "no size"
+    return f"{len(state):,}" if isinstance(state, dict | list | tuple | str | bytes) else "no size"

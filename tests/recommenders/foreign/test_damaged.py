@@ -73,6 +73,7 @@ def _deflated() -> bytes:
 
 
 _HUGE = struct.pack("<2HQQ", 1, 16, 1 << 62, 1 << 62)
+_DECOY = int.from_bytes(b"PK\x06\x06", "little")  # in a field that nobody reads, it looks like a record of 64 bits
 _WIDE = {"size": 0xFFFFFFFF, "packed": 0xFFFFFFFF}
 
 ZIPS: dict[str, Callable[[], bytes]] = {
@@ -135,7 +136,8 @@ ZIPS: dict[str, Callable[[], bytes]] = {
     "list-after-the-end": lambda: _ended(offset=1 << 30),
     "64-bits-of-2-to-62": lambda: _ended(before=wide_end(5, 1 << 62, 0)),
     "64-bits-of-2-to-64": lambda: _ended(before=wide_end(5, (1 << 64) - 1, (1 << 64) - 1)),
-    "64-bits-hidden": lambda: _ended(before=wide_end(5, 1 << 62, 0, int.from_bytes(b"PK\x06\x06")), comment=bytes(20)),
+    "64-bits-hidden": lambda: _ended(before=wide_end(5, 1 << 62, 0, _DECOY), comment=bytes(20)),
+    "64-bits-hidden-by-less": lambda: _ended(before=wide_end(5, 1 << 31, 0, _DECOY), comment=bytes(20)),
     "64-bits-with-no-record": lambda: _ended(before=wide_end(5, 100, 0)[56:], size=0xFFFFFFFF),
     "end-in-the-comment": lambda: _ended(comment=b"PK\x05\x06"),
     "end-only": lambda: b"PK\x03\x04" + zipped([])[-22:],
@@ -172,6 +174,11 @@ def test_a_truncated_pickle_in_a_whole_zip_is_refused(part: int, good: Path, tmp
         refusal(path)
 
 
+def _sparse(path: Path, start: bytes, size: int) -> None:
+    path.write_bytes(start)
+    os.truncate(path, size)
+
+
 PATHS: dict[str, Callable[[Path, Path], object]] = {
     "link": lambda path, good: path.symlink_to(good),
     "link-to-itself": lambda path, good: path.symlink_to(path),
@@ -179,8 +186,8 @@ PATHS: dict[str, Callable[[Path, Path], object]] = {
     "folder": lambda path, good: path.mkdir(),
     "pipe": lambda path, good: os.mkfifo(path),
     "nothing": lambda path, good: None,
-    "sparse-beyond-the-limit": lambda path, good: (path.touch(), os.truncate(path, 1 << 40)),
-    "sparse-of-30-GB": lambda path, good: (path.write_bytes(good.read_bytes()), os.truncate(path, 30 << 30)),
+    "sparse-beyond-the-limit": lambda path, good: _sparse(path, b"PK\x03\x04", 1 << 40),
+    "sparse-of-30-GB": lambda path, good: _sparse(path, good.read_bytes(), 30 << 30),
 }
 
 

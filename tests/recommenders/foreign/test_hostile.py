@@ -65,8 +65,8 @@ CALLS: dict[str, Callable[[str], Op]] = {
     "Popen-by-NEWOBJ_EX": lambda to: Op(
         named("subprocess", "Popen").raw + spell(()) + spell({"args": ["touch", to]}) + b"\x92"
     ),
-    "import_module": lambda to: called(named("importlib", "import_module"), "antigravity"),
-    "import-by-name-alone": lambda to: named("antigravity", "webbrowser"),
+    "import_module": lambda to: called(named("importlib", "import_module"), "this"),
+    "import-by-name-alone": lambda to: named("this", "s"),
     "getattr-of-import": lambda to: called(_attribute(_import("os"), "system"), f"touch '{to}'"),
     "dotted-name": lambda to: called(named("builtins", "open.__self__.eval"), f"open({to!r}, 'w').close()"),
     "path-touch": lambda to: called(named("pathlib", "Path.touch"), called(named("pathlib", "Path"), to)),

@@ -86,5 +86,5 @@ def test_a_few_events_less_are_found_out(name: str, files: Path, data: dict[str,
 def test_other_data_and_no_data_are_refused(files: Path, data: dict[str, LoadedLog]) -> None:
     with pytest.raises(CheckpointError, match=r"item of shape \(1682, 64\)"):
         open_foreign(files / "sasrec-magazine.pth", data["ml100k"])
-    with pytest.raises(CheckpointError, match="give the atomic file by --data"):
+    with pytest.raises(CheckpointError, match="give them by --data"):
         open_foreign(files / "sasrec-magazine.pth", None)

@@ -1,0 +1,170 @@
+"""A system behind two commands: one that writes lists, one that trains it again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from ...datasets.errors import InputError
+from ...datasets.log import Int32, InteractionLog
+from ..base import ModelConfig, Report
+from .asked import Asked, read_lists
+
+_TOLD = 300  # characters of what a command said before it failed
+
+
+class CommandsConfig(ModelConfig):
+    """The commands; what stands in braces is filled in, each command runs in a folder of its own."""
+
+    recommend: str = Field(
+        description="writes lists: {users} CSV with a column user, {history} CSV of what is known of them, {k} length, "
+        "{out} the CSV to write (user, item, and rank or score), {model} the folder that the retraining wrote, empty "
+        "for the system in service"
+    )
+    refit: str = Field(
+        default="",
+        description="trains again: {train} CSV (user, item, rating, timestamp), {weights} CSV (user, weight), {seed}, "
+        "{model} the folder to write into; empty if it cannot",
+    )
+    k: int = Field(default=100, ge=1, description="length of the lists asked for")
+    timeout: float = Field(default=3600.0, gt=0, description="seconds a command may run")
+
+    @field_validator("recommend", "refit")
+    @classmethod
+    def _words(cls, command: str) -> str:
+        try:
+            shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"cannot be split into words: {error}") from None
+        return command
+
+    @field_validator("recommend")
+    @classmethod
+    def _writes(cls, command: str) -> str:
+        if "{out}" not in command:
+            raise ValueError("names no {out}, the file that the lists are to be written to")
+        return command
+
+
+class Commands(Asked):
+    """A system that its owner's commands run. They run because the owner gave them, with the owner's rights."""
+
+    name: ClassVar[str] = "commands"
+    title: ClassVar[str] = "A system behind two commands"
+    reference: ClassVar[str] = "the owner's system"
+    config_type: ClassVar[type[ModelConfig]] = CommandsConfig
+
+    def __init__(self, config: CommandsConfig) -> None:
+        """Store the commands; run nothing."""
+        super().__init__(config)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def fit(
+        self,
+        log: InteractionLog,
+        seed: int,
+        *,
+        weights: NDArray[np.float32] | None = None,
+        report: Report | None = None,
+        **_: Any,
+    ) -> None:
+        """Run the retraining in a new folder, which lives as long as this object.
+
+        Raises:
+            InputError: there is no such command, it takes no weights and some are given, it fails or takes too long.
+        """
+        config, why = self.config, self.why_no_refit()
+        if why is not None:
+            raise InputError(why)
+        if weights is not None and "{weights}" not in config.refit:
+            raise InputError("--refit-cmd names no {weights}: it cannot train with a weight for each user")
+        self.n_users, self.n_items = log.n_users, log.n_items
+        self._folder = tempfile.TemporaryDirectory(prefix="recaudit-")
+        folder = Path(self._folder.name)
+        (folder / "model").mkdir()
+        _write(log, folder / "train.csv")
+        given = np.ones(log.n_users, np.float32) if weights is None else weights
+        pl.DataFrame({"user": log.user_ids, "weight": given}).write_csv(folder / "weights.csv")
+        named = {"train": folder / "train.csv", "weights": folder / "weights.csv", "model": folder / "model"}
+        _run(config.refit, named | {"seed": seed % (1 << 31)}, folder, config.timeout)
+
+    def why_no_refit(self) -> str | None:
+        """Without a command for it."""
+        return None if self.config.refit else "this system cannot be trained again: it has no --refit-cmd"
+
+    def lists(self, history: InteractionLog) -> Int32:
+        """Run the command that writes lists, for all users.
+
+        Raises:
+            InputError: it fails, takes too long, or writes nothing.
+            DataError: what it writes are no lists.
+        """
+        config = self.config
+        model = "" if self._folder is None else str(Path(self._folder.name) / "model")
+        with tempfile.TemporaryDirectory(prefix="recaudit-") as name:
+            folder = Path(name)
+            pl.DataFrame({"user": history.user_ids}).write_csv(folder / "users.csv")
+            _write(history, folder / "history.csv")
+            out = folder / "lists.csv"
+            named = {"users": folder / "users.csv", "history": folder / "history.csv", "out": out}
+            _run(config.recommend, named | {"k": config.k, "model": model}, folder, config.timeout)
+            if not out.is_file():
+                raise InputError(f"{shlex.split(config.recommend)[0]}: ended well and wrote no {{out}}")
+
+            return read_lists(out, history)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Of the system in service alone; a retrained one lives in its folder."""
+        return super().__getstate__() | {"_folder": None}
+
+
+def _write(log: InteractionLog, path: Path) -> None:
+    columns: dict[str, Any] = {"user": log.user_ids[log.user], "item": log.item_ids[log.item]}
+    if log.value is not None:
+        columns["rating"] = log.value
+    if log.time is not None:
+        columns["timestamp"] = log.time
+    pl.DataFrame(columns).write_csv(path)
+
+
+def _run(command: str, named: dict[str, Any], folder: Path, timeout: float) -> None:
+    """Run a command in a folder, in a process group of its own that is killed whole.
+
+    Raises:
+        InputError: no such program, an exit code but 0, or too long.
+    """
+    words = [_filled(word, named) for word in shlex.split(command)]
+    try:
+        process = subprocess.Popen(
+            words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise InputError(f"{words[0]}: cannot be run ({error.strerror or error})") from None
+    try:
+        _, said = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{words[0]}: stopped after {timeout:g} seconds; give it more by --timeout") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode:
+        told = " ".join(said.decode(errors="replace").split())[-_TOLD:]
+        raise InputError(f"{words[0]}: ended with exit code {process.returncode}: {told or 'it said nothing'}")
+
+
+def _filled(word: str, named: dict[str, Any]) -> str:
+    for name, value in named.items():
+        word = word.replace(f"{{{name}}}", str(value))
+    return word
