@@ -64,7 +64,11 @@ class Asked:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the lists known, which hang on logs of this process."""
-        return self.__dict__ | {"_known": WeakKeyDictionary()}
+        return {name: value for name, value in self.__dict__.items() if name != "_known"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """With no list known."""
+        self.__dict__.update(state, _known=WeakKeyDictionary())
 
 
 def read_lists(path: Path, log: InteractionLog) -> Int32:

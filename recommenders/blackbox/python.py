@@ -92,9 +92,7 @@ class Python:
             raise DataError(f"{self.config.target}.scores gave a {type(found).__name__}, no numbers") from None
         if scores.shape != (len(users), self.n_items):
             expected = (len(users), self.n_items)
-            raise DataError(
-                f"{self.config.target}.scores gave shape {scores.shape}, expected {expected}"
-            )
+            raise DataError(f"{self.config.target}.scores gave shape {scores.shape}, expected {expected}")
 
         return scores
 

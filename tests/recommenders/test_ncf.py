@@ -87,7 +87,7 @@ def test_a_batchs_loss_is_that_of_its_scores_with_weights() -> None:
     for users, items, weight in training.batches(np.random.default_rng(1)):
         assert weight is not None
         expected = (log_loss(scores[users[:, None], items.long()]) * weight).mean()
-        got = training.loss((users, items, weight), torch.Generator())
+        got = training.loss((users, items, weight), torch.Generator()).detach()
         assert float(got) == pytest.approx(float(expected), abs=1e-5)
         assert torch.equal(weight, torch.from_numpy(weights)[users])
         total, count = total + float(got), count + len(users)

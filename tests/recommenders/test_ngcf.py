@@ -13,7 +13,7 @@ from recaudit.recommenders.ngcf import NGCF, NGCFConfig
 from recaudit.recommenders.pairwise import PairBatch
 from recaudit.recommenders.sampling import Positives
 
-from .pair_models import EXAMINATION, EXAMINATION_BY_LOSS, EVERYONE, SPLIT, content, fitted
+from .pair_models import EVERYONE, EXAMINATION, EXAMINATION_BY_LOSS, SPLIT, content, fitted
 from .planted import make_log
 
 LOG = make_log([0, 0, 1, 2, 2, 2, 4, 4], [0, 1, 1, 0, 2, 4, 4, 4], 5, 6)
