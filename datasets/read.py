@@ -11,7 +11,7 @@ from typing import Protocol
 
 import polars as pl
 
-from . import amazon, atomic, movielens, tables, text
+from . import amazon, amazon_m2, atomic, movielens, otto, streaming_sessions, tables, text, yambda
 from .columns import Columns
 from .errors import DataError, unknown_name
 from .log import InteractionLog
@@ -37,7 +37,9 @@ class Layout(Protocol):
         """The rows of the place."""
 
 
-LAYOUTS: tuple[Layout, ...] = (atomic, movielens, amazon, text, tables)
+LAYOUTS: tuple[Layout, ...] = (
+    atomic, movielens, amazon, otto, *otto.ONE_KIND, amazon_m2, yambda, streaming_sessions, text, tables,
+)  # fmt: skip
 """In the order they are asked; the tables come last because they take almost anything."""
 
 
@@ -128,7 +130,10 @@ def _choose(place: Place, wanted: Columns, name: str | None) -> Layout:
     raise DataError(f"{place.path}: nothing in this folder is a known layout ({_KNOWN}); name the file itself")
 
 
-_KNOWN = "CSV, TSV or Parquet tables, RecBole atomic files, MovieLens, Amazon reviews, LightGCN or SASRec text"
+_KNOWN = (
+    "CSV, TSV or Parquet tables, RecBole atomic files, MovieLens, Amazon reviews, OTTO sessions, Amazon-M2, Yambda, "
+    "Music Streaming Sessions, LightGCN or SASRec text"
+)
 
 
 def _one_line(message: str) -> str:

@@ -16,8 +16,8 @@ from ..datasets.errors import CheckpointError
 
 DAMAGED = "copy the checkpoint again from where it came, or train it again with `recaudit train`"
 FOREIGN = (
-    "recaudit never opens pickles and reads only the folders that `recaudit train` writes (other formats are to "
-    "come): train the model with `recaudit train`"
+    "a zip of torch.save or a .safetensors file is read as `--model FILE --data DATA` or by `recaudit import`, which "
+    "never unpickle it; anything else can be audited as a black box (docs/foreign.md)"
 )
 
 _STARTS = (
