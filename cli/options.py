@@ -69,6 +69,14 @@ ListsFile = Annotated[
     Path | None,
     typer.Option("--lists", help="Instead of a model: ranked lists, CSV or Parquet with columns user, item, rank."),
 ]
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        help='Instead of a model: an address that takes {"users": [...], "k": n} by POST and answers {"lists": [...]}. '
+        "User ids are sent to it, which --allow-sending must allow.",
+    ),
+]
 Timeout = Annotated[float, typer.Option(help="Seconds that a command of yours may run.")]
 Data = Annotated[
     Path | None,
@@ -108,6 +116,7 @@ def open_any(
     refit: str | None,
     python: str | None,
     lists: Path | None,
+    endpoint: str | None,
     timeout: float,
 ) -> Any:
     """A checkpoint, or a system that is none: exactly one must be given."""
@@ -115,9 +124,9 @@ def open_any(
     from ..datasets.read import read_log
     from ..recommenders.blackbox.opening import open_lists, open_system
 
-    given = [own for own in (model, recommend, python, lists) if own is not None]
+    given = [own for own in (model, recommend, python, lists, endpoint) if own is not None]
     if len(given) != 1:
-        raise InputError("give one of --model, --recommend-cmd, --python and --lists")
+        raise InputError("give one of --model, --recommend-cmd, --python, --lists and --endpoint")
     if refit is not None and recommend is None:
         raise InputError("--refit-cmd goes with --recommend-cmd")
     if model is not None:
@@ -127,6 +136,8 @@ def open_any(
     loaded = read_log(data)
     if lists is not None:
         return open_lists(lists, loaded)
+    if endpoint is not None:
+        return open_system("endpoint", {"url": endpoint, "timeout": min(timeout, 600.0)}, loaded)
     if python is not None:
         return open_system("python", {"target": python}, loaded)
     return open_system("commands", {"recommend": recommend, "refit": refit or "", "timeout": timeout}, loaded)

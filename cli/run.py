@@ -63,6 +63,7 @@ def run(
     refit_cmd: opt.RefitCmd = None,
     python: opt.PythonObject = None,
     lists: opt.ListsFile = None,
+    endpoint: opt.EndpointUrl = None,
     timeout: opt.Timeout = 3600.0,
     policy: opt.PolicyFile = None,
     preset: opt.Preset = "standard",
@@ -96,7 +97,7 @@ def run(
     import shutil
 
     rules, probes, protocol = prepare(policy, preset, seed, only or [])
-    target = opt.open_any(model, data, recommend_cmd, refit_cmd, python, lists, timeout)
+    target = opt.open_any(model, data, recommend_cmd, refit_cmd, python, lists, endpoint, timeout)
     if fresh:
         shutil.rmtree(out / "cells", ignore_errors=True)
     record = audit_into(target, rules, probes, protocol, out, jobs=jobs, backend=backend, quiet=quiet)
@@ -130,6 +131,7 @@ def plan(
     refit_cmd: opt.RefitCmd = None,
     python: opt.PythonObject = None,
     lists: opt.ListsFile = None,
+    endpoint: opt.EndpointUrl = None,
     timeout: opt.Timeout = 3600.0,
     policy: opt.PolicyFile = None,
     preset: opt.Preset = "standard",
@@ -139,6 +141,7 @@ def plan(
     jobs: opt.Jobs = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the audit; the policy's if not given.")] = None,
     as_json: opt.Json = False,
+    allow_sending: opt.AllowSending = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -153,7 +156,7 @@ def plan(
     from ..audit.store import Store
 
     _, probes, protocol = prepare(policy, preset, seed, [])
-    target = opt.open_any(model, data, recommend_cmd, refit_cmd, python, lists, timeout)
+    target = opt.open_any(model, data, recommend_cmd, refit_cmd, python, lists, endpoint, timeout)
     planned = make_plan(target, probes, protocol, Store(out / "cells"))
     cost = estimate(planned, target, jobs)
     if as_json:

@@ -33,6 +33,7 @@ SYSTEMS = (
     "lists: blackbox.asked:Lists",
     "commands: blackbox.commands:Commands",
     "python: blackbox.python:Python",
+    "endpoint: blackbox.endpoint:Served",
 )
 """Systems of others that are asked, not trained by name: they are in no list of models."""
 

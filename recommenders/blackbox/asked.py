@@ -90,8 +90,8 @@ def read_lists(path: Path, log: InteractionLog) -> Int32:
     for name in ("user", "item"):
         if name not in table.columns:
             raise DataError(f"{path}: no column {name!r}; expected user, item and perhaps rank or score")
-    user = _rows(table["user"].cast(pl.String).to_numpy().astype(np.str_), log.user_ids, path, "user")
-    item = _rows(table["item"].cast(pl.String).to_numpy().astype(np.str_), log.item_ids, path, "item")
+    user = rows_of(table["user"].cast(pl.String).to_numpy().astype(np.str_), log.user_ids, path, "user")
+    item = rows_of(table["item"].cast(pl.String).to_numpy().astype(np.str_), log.item_ids, path, "item")
     pairs = user * log.n_items + item
     if len(np.unique(pairs)) < len(pairs):
         raise DataError(f"{path}: an item stands twice in the list of a user; list each once")
@@ -113,7 +113,12 @@ def _order(table: pl.DataFrame, path: Path) -> NDArray[np.float64]:
     return np.zeros(len(table))
 
 
-def _rows(ids: Text, known: Text, path: Path, kind: str) -> NDArray[np.int64]:
+def rows_of(ids: Text, known: Text, path: Path | str, kind: str) -> NDArray[np.int64]:
+    """The indices of ids among the known ones.
+
+    Raises:
+        DataError: an id is unknown; the message names the path.
+    """
     order = np.argsort(known)
     rows: NDArray[np.int64] = order[np.searchsorted(known, ids, sorter=order).clip(max=len(known) - 1)]
     unknown = np.unique(ids[known[rows] != ids])
