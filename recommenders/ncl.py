@@ -26,7 +26,7 @@ class NCLConfig(PairwiseConfig):
     """Hyper-parameters of NCL."""
 
     layers: int = Field(3, ge=1, le=16, description="propagations over the graph")
-    contrast: float = Field(0.02, ge=0, description="weight of the contrasts; 0 is LightGCN")
+    contrast: float = Field(0.005, ge=0, description="weight of the contrasts; 0 is LightGCN")
     contrast_layer: int = Field(
         2,
         ge=2,
@@ -35,7 +35,7 @@ class NCLConfig(PairwiseConfig):
         validate_default=True,
         description="the even layer that layer 0 is contrasted with, at most `layers`",
     )
-    contrast_temperature: float = Field(0.1, gt=0, description="temperature of both contrasts")
+    contrast_temperature: float = Field(0.2, gt=0, description="temperature of both contrasts")
     contrast_nodes: int = Field(2048, ge=2, description="users, and items, of a batch that are contrasted, at most")
     items: float = Field(1.0, ge=0, description="what items count in the contrasts beside users (alpha)")
     prototypes: float = Field(1.0, ge=0, description="what the contrast with clusters counts beside that with layers")

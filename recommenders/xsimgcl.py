@@ -19,7 +19,7 @@ class XSimGCLConfig(PairwiseConfig):
 
     layers: int = Field(3, ge=1, le=16, description="propagations over the graph")
     noise: float = Field(0.1, ge=0, description="length of the noise added to a node after every layer, in training")
-    contrast: float = Field(0.1, ge=0, description="weight of the contrast between the final vectors and one layer's")
+    contrast: float = Field(0.02, ge=0, description="weight of the contrast between the final vectors and one layer's")
     contrast_layer: int = Field(
         1, ge=1, le=16, description="the layer that is contrasted with the mean of all, 1 to `layers`"
     )
@@ -48,7 +48,7 @@ class _CrossLayer:
     def noisy(self, base: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean of layers 1..L with noise added after each, and layer `contrast_layer`: float [U + I, d] each.
 
-        Reference: Yu et al. 2023, XSimGCL, section 3.3 on cross-layer contrast.
+        Reference: Yu et al. 2023, XSimGCL (cross-layer contrast).
         """
         config = self.config
         now, total, chosen = base, torch.zeros_like(base), base

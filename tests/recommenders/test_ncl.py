@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,6 +175,15 @@ def test_with_clusters_the_validated_training_repeats() -> None:
     owner.fit(SPLIT.train, 5, valid=SPLIT)
     again.fit(SPLIT.train, 5, epochs=owner.epochs)
     assert content(owner) == content(again)
+
+
+def test_with_clusters_a_user_of_weight_zero_is_gone() -> None:
+    weights = np.ones(200, np.float32)
+    weights[[3, 40]] = 0
+    gone = replace(SPLIT, train=SPLIT.train.without(np.isin(SPLIT.train.user, [3, 40])))
+    settings = {"warm_up": 0, "epochs": 2, "contrast": 0.1}
+    assert content(fitted(NCL, weights=weights, **settings)) == content(fitted(NCL, split=gone, **settings))
+    assert content(fitted(NCL, **settings)) != content(fitted(NCL, split=gone, **settings))
 
 
 @pytest.mark.parametrize("examine", EXAMINATION, ids=lambda f: f.__name__)
