@@ -25,7 +25,7 @@ class States(Protocol):
 
     Attributes:
         device: where the victim is.
-        width: of a state, 2 d.
+        width: of a state.
         longest: places of a history that are read, its last ones.
         ordered: whether the order of a history says something.
         users: int64, who the victim learns something from.
@@ -87,11 +87,12 @@ class PairStates:
         """Of this training; item_counts int64 [I]."""
         self.training = training
         self.users, self.places = np.unique(training.pairs.user), training.places[: training.pairs.n_users]
-        self.device, self.width = training.device, 2 * training.config.dim
+        self.device = training.device
         scale = (1.0 / np.sqrt(np.maximum(item_counts, 1))).astype(np.float32)
         self.scale = torch.from_numpy(scale).to(self.device)
         self.items = torch.from_numpy(training.places[training.pairs.n_users :]).to(self.device)
         self.refresh()
+        self.width = self.base.shape[1] + self.final.shape[1]  # NGCF's final vectors are several layers side by side
 
     def refresh(self) -> None:
         """See States."""

@@ -138,6 +138,26 @@ def _sgl(file: RecBole) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _simgcl(file: RecBole) -> dict[str, Any]:
+    return _graph(file) | {
+        "noise": file.number("eps"), "contrast": file.number("lambda"),
+        "contrast_temperature": file.number("temperature"),
+    }  # fmt: skip
+
+
+def _xsimgcl(file: RecBole) -> dict[str, Any]:
+    return _simgcl(file) | {"contrast_layer": file.whole("layer_cl")}
+
+
+def _ncl(file: RecBole) -> dict[str, Any]:
+    return _graph(file) | {
+        "contrast": file.number("ssl_reg"), "contrast_layer": 2 * file.whole("hyper_layers"),
+        "contrast_temperature": file.number("ssl_temp"), "items": file.number("alpha"),
+        "clusters": file.whole("num_clusters"), "warm_up": file.whole("warm_up_step"),
+        "refresh_every": file.whole("m_step"),
+    }  # fmt: skip
+
+
 def _tables(file: RecBole) -> Tensors:
     return {side: _put(table(file, f"{side}_embedding.weight")[1:]) for side in ("user", "item")}
 
@@ -234,6 +254,9 @@ ADAPTERS: dict[str, Adapter] = {
     "lightgcn": Adapter("lightgcn", _graph, _tables),
     "bpr": Adapter("mf", _pairwise, _tables),
     "sgl": Adapter("sgl", _sgl, _tables),
+    "simgcl": Adapter("simgcl", _simgcl, _tables),
+    "xsimgcl": Adapter("xsimgcl", _xsimgcl, _tables),
+    "ncl": Adapter("ncl", _ncl, _tables),
     "sasrec": Adapter("sasrec", _sasrec, _sasrec_state),
     "bert4rec": Adapter("bert4rec", _bert4rec, _bert4rec_state),
     "gru4rec": Adapter("gru4rec", _gru4rec, _gru4rec_state),
