@@ -2,8 +2,8 @@
 
 Columns uid, item_id, timestamp and is_organic; listens have played_ratio_pct and track_length_seconds, multi_event
 has event_type too. In the sequential files all but uid are lists. `timestamp` is seconds in steps of 5 from a start
-that was not published: differences are real, dates are not known. The numbers are unsigned and their differences wrap, so times become
-signed ones here.
+that was not published: differences are real, dates are not known. The numbers are unsigned and their differences
+wrap, so times become signed ones here.
 
 A listen counts if played_ratio_pct is at least 50, as in the benchmark code published with the data. is_organic = 0
 marks what the platform's own recommender led to: how much of the log that is gets noted, since such events tell of
