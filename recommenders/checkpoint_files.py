@@ -16,8 +16,9 @@ from ..datasets.errors import CheckpointError
 
 DAMAGED = "copy the checkpoint again from where it came, or train it again with `recaudit train`"
 FOREIGN = (
-    "a zip of torch.save or a .safetensors file is read as `--model FILE --data DATA` or by `recaudit import`, which "
-    "never unpickle it; anything else can be audited as a black box (docs/foreign.md)"
+    "give a folder that `recaudit train` wrote; a zip of torch.save or a .safetensors file is read as "
+    "`--model FILE --data DATA` or by `recaudit import`, which never unpickle it; anything else can be audited as a "
+    "black box (docs/foreign.md)"
 )
 
 _STARTS = (
