@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..audit.evidence import AuditRun
 from .readings import Reading, real
 from .text import Data, Sentence, count, cut, duration, percent, plural
 
@@ -38,6 +39,8 @@ def method(reading: Reading) -> list[Sentence]:
          f"train, {count(run.target.valid_events)} to validate, {count(run.target.test_events)} to test."],
         ["Every list ranks the whole catalogue. Fake accounts are never ranked and never counted."],
     ]  # fmt: skip
+    if run.target.origin is not None:
+        lines += _origin(run)
     crafted = next((e.details for e in run.evidence if "attack" in e.details and "profile" in e.details), None)
     if crafted is not None:
         seen = real(crafted.get("knowledge"))
@@ -100,11 +103,29 @@ def limits(reading: Reading) -> list[Sentence]:
     if effects:
         lines.append([f"Changes in hit rate below the smallest visible effect of their line (up to "
                       f"{percent(max(effects))} of the users)."])  # fmt: skip
-    if run.target.reproduced is None:
+    if run.target.verified is False:
+        lines.append(
+            ["Whether users, items and split are the model's own: they are assumed, so nothing here can pass."]
+        )
+    elif run.target.reproduced is None:
         lines.append(
             ["Whether the checkpoint belongs to these data: it stores no metric that could be computed again."]
         )
     lines.append(["Who made this record and when: it is not signed, its times are claims."])
+    return lines
+
+
+def _origin(run: AuditRun) -> list[Sentence]:
+    """Where a model comes from that recaudit did not train, and whether retrainings reach it."""
+    proof = next((e.details.get("proof") or e.missing for e in run.evidence if e.id == "quality.reproduction"), None)
+    lines: list[Sentence] = [
+        ["The model was not trained by recaudit (", Data(cut(run.target.origin or "", 80)), "): ",
+         Data(cut(str(proof or "nothing shows whose data these are"), 160)), "."],
+    ]  # fmt: skip
+    again = next((e for e in run.evidence if e.id.startswith("quality.fidelity.")), None)
+    if again is not None and again.estimate is not None:
+        lines.append([f"Its recipe trained again {plural(again.n, 'time')}: ", Data(cut(again.title, 200)),
+                      f" ({again.estimate:+.4f})."])  # fmt: skip
     return lines
 
 

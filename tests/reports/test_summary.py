@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from recaudit.audit.evidence import AuditRun, Skipped, Status
-from recaudit.reports.method import limits
+from recaudit.reports.html import page
+from recaudit.reports.method import limits, method
 from recaudit.reports.readings import Reading
 from recaudit.reports.summary import Answer, answers, counts, verdict_sentences
 from recaudit.reports.text import Sentence
@@ -159,3 +160,33 @@ def test_a_baseline_that_only_warns_is_not_passed_over() -> None:
     assert _kept([(0.01, 0.02), (0.001, 0.1)]) == "Yes."
     assert _kept([(0.01, 0.02), (-0.06, -0.02)]) == "Not than all of them."
     assert _kept([(0.01, 0.02), (-0.01, 0.02)]) == "Not shown, but its bounds are kept."
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_model_that_was_brought_is_named_with_its_proof(run: AuditRun, verified: bool) -> None:
+    proof = "ids and split verified: its final vectors come out again" if verified else "ids and split assumed"
+    reproduction = next(found for found in run.evidence if found.id == "quality.reproduction")
+    details = {"proof": proof} if verified else {}
+    told_ = reproduction.model_copy(
+        update={"details": details, "estimate": 0.0 if verified else None, "missing": None if verified else proof}
+    )
+    again = reproduction.model_copy(
+        update={
+            "id": "quality.fidelity.ndcg@20",
+            "estimate": -0.01,
+            "n": 3,
+            "title": "NDCG@20 again: one such training",
+        }
+    )
+    card = run.target.model_copy(
+        update={"origin": "RecBole, <b>LightGCN</b>", "verified": verified, "reproduced": True if verified else None}
+    )
+    evidence = [*(found for found in run.evidence if found is not reproduction), told_, again]
+    brought = Reading(run.model_copy(update={"target": card, "evidence": evidence}))
+    lines = [told(sentence) for sentence in method(brought)]
+    assert any("RecBole" in line and proof in line for line in lines)
+    assert any("trained again 3 times" in line.replace("\u00a0", " ") and "-0.0100" in line for line in lines)
+    assumed = any("are assumed" in told(sentence) for sentence in limits(brought))
+    assert assumed is not verified
+    html = page(brought.run).decode()
+    assert "RecBole, &lt;b&gt;LightGCN&lt;/b&gt;" in html and "<b>LightGCN" not in html
