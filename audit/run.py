@@ -99,7 +99,7 @@ def audit(
     evidence = [found for probe in plan.probes for found in probe.evidence(target, results)]
     findings = judge(evidence, plan.skipped, failures, policy, today or datetime.now(UTC).date())
     verdict, exit_code = conclude(
-        findings, policy, not failures, target.origin is not None and not target.origin.verified
+        findings, policy, not failures, target.origin is not None and target.origin.verified is False
     )
     cells = sorted(results.by_key.values(), key=lambda cell: cell.key)
     run = blank.model_copy(

@@ -112,7 +112,7 @@ class QualityProbe(Probe):
         return {name: {k: v for k, v in values.items() if "/" not in k} for name, values in rows.items()}
 
     def _reproduction(self, target: Target, results: Results) -> list[Evidence]:
-        if target.origin is not None:
+        if target.origin is not None and not target.stored_metrics:
             return [self._proved(target.origin)]
         now = results[CHECKPOINT].values
         shared = [name for name in target.stored_metrics if now.get(name) is not None]
@@ -158,7 +158,7 @@ class QualityProbe(Probe):
         apart = float(np.mean(again)) - own
         reach = float(stats.t.ppf(0.975, len(again) - 1)) * spread
         said = (
-            "the file is one such training" if abs(apart) <= reach
+            f"not to be told from one such training (within {reach:.4f})" if abs(apart) <= reach
             else "figures of robustness are for the architecture retrained, not for this file"
         )  # fmt: skip
         return [

@@ -61,7 +61,7 @@ class OriginRecord(_Closed):
 
     format: Line
     proof: Line
-    verified: bool
+    verified: bool | None
 
 
 class Record(_Closed):

@@ -16,12 +16,12 @@ class Origin:
     Attributes:
         format: of its file, and the model's name there.
         proof: what shows that ids and split are its own.
-        verified: whether anything does.
+        verified: whether anything does; None where nothing can, since there is no file.
     """
 
     format: str
     proof: str
-    verified: bool
+    verified: bool | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from ...datasets.errors import DataError, InputError
 from ...datasets.log import Float32, Int32, InteractionLog, Text
 from ..base import ModelConfig
+from ..consumed import consumed
 
 _SHOWN = 5  # ids in an error
+_ENOUGH = 20
 
 
 class Asked:
-    """Base of systems that give ranked lists; an item that is not listed scores 0, the first of K listed ones K.
+    """Base of systems that give ranked lists; the first of K listed items scores K, one that is not listed `rest`.
 
     Lists are asked for once for each history, for all users.
     """
 
+    rest: ClassVar[float] = 0.0
     family: ClassVar[str] = "black box"
 
     def __init__(self, config: ModelConfig) -> None:
@@ -45,7 +48,7 @@ class Asked:
         if known is None:
             known = self._known[history] = self.lists(history)
         items = known[np.asarray(users, np.int64)]
-        found = np.zeros((len(items), self.n_items), np.float32)
+        found = np.full((len(items), self.n_items), self.rest, np.float32)
         row, place = np.nonzero(items >= 0)
         found[row, items[row, place]] = items.shape[1] - place
         return found
@@ -103,6 +106,27 @@ def read_lists(path: Path, log: InteractionLog) -> Int32:
     return found
 
 
+def long_enough(items: Int32, history: InteractionLog, name: str) -> Int32:
+    """The lists, if nearly all hold enough items that their user has not consumed.
+
+    Raises:
+        DataError: more than one list of twenty holds fewer than 20 of them (or than there are): what stands behind the
+            end of a list would be ranked by chance.
+    """
+    known = consumed(history)
+    row, place = np.nonzero(items >= 0)
+    fresh = np.asarray(known[row, items[row, place]]).ravel() == 0
+    count = np.bincount(row, fresh, minlength=len(items))
+    wanted = np.minimum(_ENOUGH, history.n_items - np.diff(known.indptr))
+    short = int((count < wanted).sum())
+    if short > len(items) / 20:
+        raise DataError(
+            f"{name}: {short:,} of {len(items):,} lists hold fewer than {_ENOUGH} items that their user has not "
+            "consumed; leave consumed items out ({history}) or list more ({k})"
+        )
+    return items
+
+
 def _order(table: pl.DataFrame, path: Path) -> NDArray[np.float64]:
     for name, sign in (("rank", 1.0), ("score", -1.0)):
         if name in table.columns:
@@ -135,7 +159,9 @@ class ListsConfig(ModelConfig):
 
 
 class Lists(Asked):
-    """Lists that were given: they can be looked at, and nothing can be trained."""
+    """Lists that were given: they can be looked at, and nothing can be trained. What is not listed is never shown."""
+
+    rest: ClassVar[float] = -np.inf
 
     name: ClassVar[str] = "lists"
     title: ClassVar[str] = "Lists as they were given"

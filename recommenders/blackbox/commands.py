@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import shlex
 import signal
@@ -18,13 +20,13 @@ from pydantic import Field, field_validator
 from ...datasets.errors import InputError
 from ...datasets.log import Int32, InteractionLog
 from ..base import ModelConfig, Report
-from .asked import Asked, read_lists
+from .asked import Asked, long_enough, read_lists
 
 _TOLD = 300  # characters of what a command said before it failed
 
 
 class CommandsConfig(ModelConfig):
-    """The commands; what stands in braces is filled in, each command runs in a folder of its own."""
+    """The commands; what stands in braces is filled in, by absolute paths; they run where recaudit was started."""
 
     recommend: str = Field(
         description="writes lists: {users} CSV with a column user, {history} CSV of what is known of them, {k} length, "
@@ -36,6 +38,7 @@ class CommandsConfig(ModelConfig):
         description="trains again: {train} CSV (user, item, rating, timestamp), {weights} CSV (user, weight), {seed}, "
         "{model} the folder to write into; empty if it cannot",
     )
+    code: str = Field(default="", description="SHA-256 of the files that the commands name, filled in when opened")
     k: int = Field(default=100, ge=1, description="length of the lists asked for")
     timeout: float = Field(default=3600.0, gt=0, description="seconds a command may run")
 
@@ -98,6 +101,15 @@ class Commands(Asked):
         named = {"train": folder / "train.csv", "weights": folder / "weights.csv", "model": folder / "model"}
         _run(config.refit, named | {"seed": seed % (1 << 31)}, folder, config.timeout)
 
+    def code(self) -> str:
+        """SHA-256 (hex) over the files that the commands name."""
+        digest = hashlib.sha256()
+        for word in shlex.split(f"{self.config.recommend} {self.config.refit}"):
+            path = Path(word)
+            if "{" not in word and path.is_file():
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
+
     def why_no_refit(self) -> str | None:
         """Without a command for it."""
         return None if self.config.refit else "this system cannot be trained again: it has no --refit-cmd"
@@ -121,11 +133,17 @@ class Commands(Asked):
             if not out.is_file():
                 raise InputError(f"{shlex.split(config.recommend)[0]}: ended well and wrote no {{out}}")
 
-            return read_lists(out, history)
+            return long_enough(read_lists(out, history), history, shlex.split(config.recommend)[0])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Of the system in service alone; a retrained one lives in its folder."""
-        return super().__getstate__() | {"_folder": None}
+        """Of the system in service alone; a retrained one lives in its folder.
+
+        Raises:
+            TypeError: it was trained again.
+        """
+        if self._folder is not None:
+            raise TypeError("a system that was trained again cannot be handed to another process")
+        return super().__getstate__()
 
 
 def _write(log: InteractionLog, path: Path) -> None:
@@ -138,30 +156,33 @@ def _write(log: InteractionLog, path: Path) -> None:
 
 
 def _run(command: str, named: dict[str, Any], folder: Path, timeout: float) -> None:
-    """Run a command in a folder, in a process group of its own that is killed whole.
+    """Run a command, in a process group of its own that is killed whole.
 
     Raises:
         InputError: no such program, an exit code but 0, or too long.
     """
     words = [_filled(word, named) for word in shlex.split(command)]
-    try:
-        process = subprocess.Popen(
-            words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            start_new_session=True,
-        )  # fmt: skip
-    except OSError as error:
-        raise InputError(f"{words[0]}: cannot be run ({error.strerror or error})") from None
-    try:
-        _, said = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        raise InputError(f"{words[0]}: stopped after {timeout:g} seconds; give it more by --timeout") from None
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    if process.returncode:
-        told = " ".join(said.decode(errors="replace").split())[-_TOLD:]
-        raise InputError(f"{words[0]}: ended with exit code {process.returncode}: {told or 'it said nothing'}")
+    told = folder / "stderr.txt"
+    with told.open("wb") as said:
+        try:
+            process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+            )
+        except OSError as error:
+            raise InputError(f"{words[0]}: cannot be run ({error.strerror or error})") from None
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise InputError(f"{words[0]}: stopped after {timeout:g} seconds; give it more by --timeout") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # children too, whether or not it has ended itself
+            process.wait()
+    if code:
+        with told.open("rb") as read:
+            read.seek(max(0, told.stat().st_size - 4 * _TOLD))
+            last = " ".join(read.read().decode(errors="replace").split())[-_TOLD:]
+        raise InputError(f"{words[0]}: ended with exit code {code}: {last or 'it said nothing'}")
 
 
 def _filled(word: str, named: dict[str, Any]) -> str:

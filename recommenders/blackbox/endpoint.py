@@ -21,6 +21,8 @@ from ..base import ModelConfig
 from .asked import Asked, rows_of
 
 _NAME = "recommendations"  # the field `model` of a request
+_LONGEST = 1_000  # characters of an id
+_DAY = 86_400.0  # seconds that the answers of a broken run are worth
 
 
 class ServedConfig(ModelConfig):
@@ -39,7 +41,7 @@ class Served(Asked):
     """A system that is asked over HTTP. Its owner allows that ids are sent; a key comes from the environment.
 
     Requests that fail are tried again with backoff (`language.endpoint.Endpoint.post`). Answers are kept until all are
-    there, so that a broken run goes on; then they are forgotten, so that no later audit is one of an older system.
+    there, for a day at most, so that a broken run goes on; then they are forgotten.
     """
 
     name: ClassVar[str] = "endpoint"
@@ -73,7 +75,7 @@ class Served(Asked):
         key = hashlib.sha256(json.dumps([config.url, config.k, config.batch, users]).encode()).hexdigest()[:40]
         folder = _cache() / "lists" / key
         batches = [users[first : first + config.batch] for first in range(0, len(users), config.batch)]
-        missing = [number for number in range(len(batches)) if not (folder / f"{number}.json").is_file()]
+        missing = [number for number in range(len(batches)) if not _fresh(folder / f"{number}.json")]
         if missing:
             asked = sum(len(batches[number]) for number in missing)
             sys.stderr.write(f"asking {endpoint.host} for the lists of {asked:,} users; their ids are sent\n")
@@ -81,6 +83,7 @@ class Served(Asked):
         for number in missing:
             started = time.monotonic()
             answer = _lists(endpoint.post("", {"users": batches[number], "k": config.k}), len(batches[number]), config)
+            _table(answer, config.k, history, config.url)  # refused before it is kept
             _keep(folder, number, answer)
             time.sleep(max(0.0, 1 / config.per_second - (time.monotonic() - started)))
         whole = [own for number in range(len(batches)) for own in json.loads((folder / f"{number}.json").read_text())]
@@ -93,7 +96,16 @@ def _lists(answer: Any, users: int, config: ServedConfig) -> list[list[str]]:
     lists = answer.get("lists") if isinstance(answer, dict) else None
     if not isinstance(lists, list) or len(lists) != users or not all(isinstance(own, list) for own in lists):
         raise DataError(f'{config.url}: the answer is not {{"lists": [...]}} with a list for each of {users} users')
-    return [[str(item) for item in own[: config.k]] for own in lists]
+    found = [[str(item) for item in own[: config.k]] for own in lists]
+    if any(len(set(own)) < len(own) for own in found):
+        raise DataError(f"{config.url}: an item stands twice in the list of a user; list each once")
+    if any(len(item) > _LONGEST for own in found for item in own):
+        raise DataError(f"{config.url}: an item id of more than {_LONGEST} characters")
+    return found
+
+
+def _fresh(path: Path) -> bool:
+    return path.is_file() and time.time() - path.stat().st_mtime < _DAY
 
 
 def _table(lists: list[list[str]], k: int, log: InteractionLog, url: str) -> Int32:

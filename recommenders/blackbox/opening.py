@@ -53,10 +53,11 @@ def open_system(
         DataError: its answers are no lists or scores.
     """
     split = make_split(data, spec, seed)
-    recipe = Recipe(kind, dict(settings))
-    model = build(recipe)
+    model = build(Recipe(kind, dict(settings)))
     model.load({}, split.train.n_users, split.train.n_items)
     recipe = Recipe(kind, model.config.model_dump(mode="json"))
+    if hasattr(model, "code"):  # what it runs is part of what is audited: cells of another version are not reused
+        recipe = Recipe(kind, {**recipe.config, "code": model.code()})
     if isinstance(model, Asked):
         kept = Lists(items=model.lists(split.history))
         kept.n_users, kept.n_items = model.n_users, model.n_items
@@ -71,8 +72,8 @@ def _target(name: str, model: Model, recipe: Recipe, split: Split, seed: int) ->
     else:
         shown = rank(model, None, split.history, min(_LOOKED_AT, split.train.n_items)).slate
         digest.update(shown.items.tobytes())
-    proof = "ids are text and the data's own; what it was trained on, and so its utility, is its owner's word"
+    proof = "there is no file to prove; what it was trained on, and so its utility, is its owner's word"
     return Target(
         name=name, model=model, recipe=recipe, split=split, seed=seed, fingerprint=digest.hexdigest(),
-        stored_metrics={}, origin=Origin(f"black box, {model.title.lower()}", proof, True),
+        stored_metrics={}, origin=Origin(f"black box, {model.title.lower()}", proof, None),
     )  # fmt: skip

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +22,7 @@ from ..base import ModelConfig, Report
 class PythonConfig(ModelConfig):
     """Where the object is."""
 
+    code: str = Field(default="", description="SHA-256 of the module, filled in when opened")
     target: str = Field(
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
         description="module:object; scores(users) gives float [B, I], users and items numbered as the data have them; "
@@ -42,6 +46,7 @@ class Python:
         self.n_items = 0
         self.epochs: int | None = None
         self._object: Any = None
+        self._refitted = False
 
     def _opened(self) -> Any:
         if self._object is None:
@@ -68,8 +73,15 @@ class Python:
         refit = self._opened().refit
         self.n_users, self.n_items = log.n_users, log.n_items
         self._object = _called(f"{self.config.target}.refit", refit, log, weights, seed)
+        self._refitted = True
         if not hasattr(self._object, "scores"):
             raise InputError(f"{self.config.target}.refit gave a {type(self._object).__name__} without scores(users)")
+
+    def code(self) -> str:
+        """SHA-256 (hex) of the module's file; empty if it has none."""
+        self._opened()
+        path = getattr(sys.modules[self.config.target.partition(":")[0]], "__file__", None)
+        return "" if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
     def why_no_refit(self) -> str | None:
         """Without a method for it."""
@@ -109,7 +121,13 @@ class Python:
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """The name alone: a worker imports the object itself."""
+        """The name alone: a worker imports the object itself. What was trained again stays in its process.
+
+        Raises:
+            TypeError: it was trained again.
+        """
+        if self._refitted:
+            raise TypeError("a system that was trained again cannot be handed to another process")
         return self.__dict__ | {"_object": None}
 
 
@@ -120,12 +138,17 @@ def opened(target: str) -> Any:
         InputError: it cannot be imported, is not there, or has no scores(users).
     """
     module, _, path = target.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # as `python -m` would find it
     try:
         found: Any = importlib.import_module(module)
         for name in path.split("."):
             found = getattr(found, name)
     except Exception as error:  # the owner's module may raise anything
-        raise InputError(f"{target} cannot be imported: {type(error).__name__}: {error}") from None
+        raise InputError(
+            f"{target} cannot be imported: {type(error).__name__}: {error}; give the command in its folder, or set "
+            "PYTHONPATH"
+        ) from None
     if not callable(getattr(found, "scores", None)):
         raise InputError(f"{target} has no scores(users); see docs/foreign.md for an example")
     return found

@@ -164,14 +164,18 @@ def _numbers(path: Path, what: str, ids: Text, rows: int) -> Int64:
     return found
 
 
+_PROVES = re.compile(r"(ndcg|recall|hr|mrr)@\d+$")  # what a wrong numbering does not reach by chance
+
+
 def claimed(path: Path, owner: OwnersRecipe, now: Mapping[str, float]) -> tuple[str, bool]:
     """What the owner's metrics prove.
 
     Raises:
         CheckpointError: one of them comes out otherwise, or is not measured here.
     """
-    if not owner.metrics:
-        return "ids and split assumed: neither the file nor its recipe says what it reached", False
+    told = {name for name, value in owner.metrics.items() if _PROVES.match(name) and value > 0.01}
+    if not told:
+        return "ids and split assumed: neither file nor recipe says what it reached (ndcg, recall, hr, mrr)", False
     for name, value in owner.metrics.items():
         found = now.get(name, math.nan)
         if not abs(found - value) <= owner.tolerance:

@@ -29,6 +29,7 @@ from .recbole_data import rebuilt_split
 from .recipe import OwnersRecipe
 from .tensors import arrays
 
+_DIGITS, _ABOVE = 3, 0.01  # decimals of a score, and the score, below which any numbering might give it
 _NEAR = 1e-4  # of final vectors, in lengths of the largest one; float32 sums in another order stay far below
 
 
@@ -111,14 +112,20 @@ def _state(content: Any) -> Any:
 
 
 def _safetensors(path: Path) -> bare.Arrays:
-    """Tensors of a safetensors file, float64 and float32 alone as they are, halves as float32."""
+    """Tensors of a safetensors file, as float32."""
     with open_regular(path, FILE_LIMIT):
         pass  # no link, no device, no pipe
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name).float().numpy() for name in file.keys()}
+            found = {name: file.get_tensor(name).float().numpy() for name in file.keys()}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise refuse(path, "a safetensors file", error) from None
+    for name, array in found.items():
+        if not np.isfinite(array).all():
+            raise refuse(
+                path, f"finite numbers in {printable(name)}", "NaN or infinite values", "give an earlier epoch"
+            )
+    return found
 
 
 def _fingerprint(path: Path, recipe: Recipe) -> str:
@@ -149,7 +156,10 @@ def proof(file: RecBole, model: Model, recipe: Recipe, split: Split) -> tuple[st
         most = max(float(np.abs(kept).max()) for kept in file.restored)
         if not apart <= _NEAR * most:
             raise _mismatch(file, "final vectors", f"largest difference 0 (of {most:.3g})", f"{apart:.3g}")
-        return f"ids and split verified: its final vectors come out again (largest difference {apart:.1g})", True
+        return (
+            f"ids and training part verified: its final vectors come out again (largest difference {apart:.1g})",
+            True,
+        )
     metric = file.text("valid_metric")
     name, _, cutoff = metric.lower().partition("@")
     name = {"hit": "hr"}.get(name, name)
@@ -162,6 +172,8 @@ def proof(file: RecBole, model: Model, recipe: Recipe, split: Split) -> tuple[st
         return f"ids and split assumed: its validation score {printable(metric)} is not measured here", False
     digits = file.settings.get("metric_decimal_place")
     digits = digits if type(digits) is int and 0 <= digits <= 15 else 4
+    if digits < _DIGITS or not file.best > _ABOVE:
+        return f"ids and split assumed: its validation score {file.best:.{digits}f} is too coarse to prove them", False
     if not abs(value - file.best) <= 0.51 * 10.0**-digits + 1e-9:
         raise _mismatch(file, f"validation {metric}", f"{file.best:.{digits}f}", f"{value:.{digits + 1}f}")
     return f"ids and split verified: its validation {metric} comes out again ({file.best:.{digits}f})", True

@@ -52,15 +52,13 @@ def rebuilt_split(file: RecBole, loaded: LoadedLog) -> Split:
     else:
         raise file.lacks("eval_args.split", "RS or LS", wanted.get("split"))
     train, valid, test = (log.take(np.sort(rows)) for rows in parts)
-    return Split(train, valid, test, f"as RecBole splits: {_said(split)}, {wanted.get('order')}, seed {_seed(file)}")
+    name = "RS" if "RS" in split else "LS"
+    said = split[name] if name == "LS" else "/".join(f"{share:g}" for share in split[name])
+    return Split(train, valid, test, f"as RecBole splits: {name} {said}, {wanted.get('order')}, seed {_seed(file)}")
 
 
 def _seed(file: RecBole) -> int:
     return file.whole("seed")
-
-
-def _said(split: Any) -> str:
-    return ", ".join(f"{name} {value}" for name, value in split.items())
 
 
 def _filtered(file: RecBole, log: InteractionLog) -> InteractionLog:

@@ -34,7 +34,7 @@ class OwnersRecipe(BaseModel):
     )
     consumed: bool = Field(default=False, description="whether those metrics let consumed items into the lists")
     tolerance: float = Field(
-        default=1e-4, gt=0, le=0.01, description="how far a metric may be off, by its printed digits"
+        default=1e-4, gt=0, le=1e-3, description="how far a metric may be off, by its printed digits"
     )
 
 

@@ -121,7 +121,7 @@ def arrays(archive: Archive, state: Any, what: str) -> dict[str, NDArray[Any]]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             told = repr(printable(name)) if isinstance(name, str) else f"a {type(name).__name__}"
             raise refuse(archive.path, f"tensors by name as {what}", f"{told}, which is none")
-        room -= 8 * math.prod(value.shape)
+        room -= 8 * max(math.prod(value.shape), value.storage.count)  # each one reads its storage whole
         if room < 0:
             raise refuse(archive.path, f"tensors of at most {_ROOM} times the file together", "more", _SHARED)
         array = value.array(archive, name)

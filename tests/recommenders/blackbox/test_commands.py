@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shlex
 import sys
@@ -89,14 +90,15 @@ def test_the_system_in_service_is_audited_through_its_commands(tmp_path: Path) -
     results, failures = run_plan(plan, target, protocol, store, jobs=1)
     assert not failures, failures
     evidence = {found.id: found for found in probes[0].evidence(target, results)}
-    assert evidence["quality.reproduction"].estimate == 0
+    assert evidence["quality.reproduction"].missing and target.origin is not None and target.origin.verified is None
     fidelity = evidence["quality.fidelity.ndcg@20"]
     assert fidelity.n == 2 and fidelity.standard_error == 0  # best-sellers have no seed
 
 
 def test_without_a_retraining_checks_that_need_one_do_not_run(tmp_path: Path) -> None:
     settings = commands(tmp_path)
-    (tmp_path / "served" / "best.json").write_text("[]")
+    best = [[item, 1] for item in LOG.item_ids.tolist()]
+    (tmp_path / "served" / "best.json").write_text(json.dumps(best))
     target = open_system("commands", {"recommend": settings["recommend"]}, LoadedLog(LOG), "ratio:0.7,0.1,0.2")
     assert why_no_refit(target.recipe) == "this system cannot be trained again: it has no --refit-cmd"
     plan = make_plan(target, [QualityProbe(QualityConfig(), 0)], Protocol((5, 20)), Store(tmp_path / "cells"))
@@ -129,6 +131,28 @@ def test_settings_are_checked_and_workers_get_the_commands_alone(tmp_path: Path)
         fit(Recipe("commands", {"recommend": "x {out}", "refit": "/no/such/program"}), LOG, 0)
     with pytest.raises(InputError, match="names no {weights}".replace("{", r"\{")):
         fit(Recipe("commands", {"recommend": "x {out}", "refit": "true"}), LOG, 0, weights=np.ones(40, np.float32))
-    model = fit(Recipe("commands", commands(tmp_path)), LOG, 0)
-    other = pickle.loads(pickle.dumps(model))  # noqa: S301
-    assert other._folder is None and other.config == model.config
+    settings = commands(tmp_path)
+    other = pickle.loads(pickle.dumps(build(Recipe("commands", settings))))  # noqa: S301
+    assert other.config.refit == settings["refit"]
+    model = fit(Recipe("commands", settings), LOG, 0)
+    with pytest.raises(TypeError, match="cannot be handed"):
+        pickle.dumps(model)
+    before = model.code()  # type: ignore[attr-defined]
+    (tmp_path / "fit.py").write_text(FIT + "\n# another version")
+    assert model.code() != before  # type: ignore[attr-defined]
+
+
+def test_lists_that_are_too_short_and_children_that_stay(tmp_path: Path) -> None:
+    model = build(Recipe("commands", commands(tmp_path, LISTS.replace(": int(k)]", ": 3]"))))
+    (tmp_path / "served" / "best.json").write_text(json.dumps([[item, 1] for item in LOG.item_ids.tolist()]))
+    model.load({}, LOG.n_users, LOG.n_items)
+    with pytest.raises(DataError, match="of 40 lists hold fewer than 20 items"):
+        model.scores(np.array([0]), LOG.take(np.empty(0, np.int64)))
+    started = time.monotonic()
+    staying = "import subprocess, sys; subprocess.Popen(['sleep', '60']); raise SystemExit('gone')"
+    (tmp_path / "other").mkdir()
+    model = build(Recipe("commands", commands(tmp_path / "other", staying) | {"timeout": 30.0}))
+    model.load({}, LOG.n_users, LOG.n_items)
+    with pytest.raises(InputError, match="exit code 1: gone"):
+        model.scores(np.array([0]), LOG)
+    assert time.monotonic() - started < 20
