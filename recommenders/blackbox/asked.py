@@ -113,11 +113,10 @@ def long_enough(items: Int32, history: InteractionLog, name: str) -> Int32:
         DataError: more than one list of twenty holds fewer than 20 of them (or than there are): what stands behind the
             end of a list would be ranked by chance.
     """
-    known = consumed(history)
     row, place = np.nonzero(items >= 0)
-    fresh = np.asarray(known[row, items[row, place]]).ravel() == 0
-    count = np.bincount(row, fresh, minlength=len(items))
-    wanted = np.minimum(_ENOUGH, history.n_items - np.diff(known.indptr))
+    fresh = ~np.isin(row * history.n_items + items[row, place], history.pair_keys)
+    count = np.bincount(row[fresh], minlength=len(items))
+    wanted = np.minimum(_ENOUGH, history.n_items - np.diff(consumed(history).indptr))
     short = int((count < wanted).sum())
     if short > len(items) / 20:
         raise DataError(
