@@ -83,14 +83,19 @@ class Commands(Asked):
     ) -> None:
         """Run the retraining in a new folder, which lives as long as this object.
 
+        Users of weight 0 are left out of what a command is given that names no {weights}.
+
         Raises:
-            InputError: there is no such command, it takes no weights and some are given, it fails or takes too long.
+            InputError: there is no such command, it takes no weights and some are neither 0 nor 1, it fails or takes
+                too long.
         """
         config, why = self.config, self.why_no_refit()
         if why is not None:
             raise InputError(why)
         if weights is not None and "{weights}" not in config.refit:
-            raise InputError("--refit-cmd names no {weights}: it cannot train with a weight for each user")
+            if not np.isin(weights, (0, 1)).all():
+                raise InputError("--refit-cmd names no {weights}: it can leave users out, but not weigh them")
+            log = log.take(weights[log.user] > 0)
         self.n_users, self.n_items = log.n_users, log.n_items
         self._folder = tempfile.TemporaryDirectory(prefix="recaudit-")
         folder = Path(self._folder.name)

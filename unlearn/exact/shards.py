@@ -11,7 +11,7 @@ from ...datasets.errors import DataError
 from ...datasets.log import Float32, Int64, InteractionLog
 from ...datasets.seeding import derive
 from ...recommenders.base import Model, Recipe, Recommender
-from ...recommenders.catalogue import build, fit, reads_order
+from ...recommenders.catalogue import build, fit, model_class, reads_order
 from ..request import Request
 
 Member = Model | None
@@ -144,7 +144,9 @@ class Sharded:
 
 
 def keeps_users(recipe: Recipe) -> bool:
-    """Whether the model has tensors with a row for each user."""
+    """Whether the model has tensors with a row for each user, or may: of a black box nothing is known."""
+    if model_class(recipe.model).family == "black box":
+        return True
     model = build(recipe)
     return model.shapes(2, 2) != model.shapes(3, 2)
 

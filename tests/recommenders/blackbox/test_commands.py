@@ -130,7 +130,7 @@ def test_settings_are_checked_and_workers_get_the_commands_alone(tmp_path: Path)
     with pytest.raises(InputError, match="cannot be run"):
         fit(Recipe("commands", {"recommend": "x {out}", "refit": "/no/such/program"}), LOG, 0)
     with pytest.raises(InputError, match="names no {weights}".replace("{", r"\{")):
-        fit(Recipe("commands", {"recommend": "x {out}", "refit": "true"}), LOG, 0, weights=np.ones(40, np.float32))
+        fit(Recipe("commands", {"recommend": "x {out}", "refit": "true"}), LOG, 0, weights=np.full(40, 0.5, np.float32))
     settings = commands(tmp_path)
     other = pickle.loads(pickle.dumps(build(Recipe("commands", settings))))  # noqa: S301
     assert other.config.refit == settings["refit"]
@@ -140,6 +140,20 @@ def test_settings_are_checked_and_workers_get_the_commands_alone(tmp_path: Path)
     before = model.code()  # type: ignore[attr-defined]
     (tmp_path / "fit.py").write_text(FIT + "\n# another version")
     assert model.code() != before  # type: ignore[attr-defined]
+
+
+def test_users_of_weight_zero_are_left_out_where_weights_are_not_taken(tmp_path: Path) -> None:
+    settings = commands(tmp_path, fit_=FIT.replace("train, weights, model, seed", "train, model, seed").replace(
+        'weight = {row["user"]: float(row["weight"]) for row in csv.DictReader(open(weights))}', ""
+    ).replace('weight[row["user"]]', "1"))  # fmt: skip
+    settings["refit"] = settings["refit"].replace(" {weights}", "")
+    weights = np.ones(LOG.n_users, np.float32)
+    weights[:10] = 0
+    slate = rank(
+        fit(Recipe("commands", settings), LOG, 3, weights=weights), None, LOG.take(np.empty(0, np.int64)), 5
+    ).slate
+    counts = np.bincount(LOG.item[LOG.user >= 10], minlength=LOG.n_items)
+    assert (counts[slate.items[0]] == np.sort(counts)[::-1][:5]).all()
 
 
 def test_lists_that_are_too_short_and_children_that_stay(tmp_path: Path) -> None:
