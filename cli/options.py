@@ -36,14 +36,9 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", min=1, help="Workers; one single-threaded worker a core if not given."),
 ]
-Checkpoint = Annotated[
-    Path,
-    typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it, or a .pth file of RecBole."),
-]
-AnyModel = Annotated[
-    Path | None,
-    typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it, or a .pth file of RecBole."),
-]
+_MODEL = typer.Option("--model", help="Checkpoint folder, as `recaudit train` writes it, or a .pth file of RecBole.")
+Checkpoint = Annotated[Path, _MODEL]
+AnyModel = Annotated[Path | None, _MODEL]
 RecommendCmd = Annotated[
     str | None,
     typer.Option(

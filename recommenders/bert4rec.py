@@ -14,11 +14,10 @@ from pydantic import Field, model_validator
 from torch.nn import functional
 
 from ..datasets.log import Float32, Int64, InteractionLog
-from ..datasets.seeding import rng as seeded
 from ..datasets.split import Split
 from .attention import AttentionConfig, Block
 from .base import Report
-from .network import Dropout
+from .network import Dropout, begin, kept
 from .sequences import Windows, ordered, padded
 from .softmax import cross_entropy
 from .trainer import Schedule, open_device, train, validation
@@ -153,6 +152,10 @@ class _Cloze:
         pass
 
 
+def _spread(name: str, shape: tuple[int, ...]) -> float:
+    return 0.1 if name in ("item", "mask", "position") else math.sqrt(2.0 / sum(shape))
+
+
 class BERT4Rec:
     """A two-sided transformer that guesses items left out of a sequence; the next item is one left out at the end.
 
@@ -211,15 +214,7 @@ class BERT4Rec:
 
     def _started(self, seed: int) -> _TwoSided:
         network = self._empty(self.n_items).to_empty(device="cpu")
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                if parameter.ndim == 1:
-                    parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
-                    continue
-                shape = tuple(parameter.shape)
-                spread = 0.1 if name in ("item", "mask", "position") else math.sqrt(2.0 / sum(shape))
-                start = seeded(seed, "init", name).standard_normal(shape, np.float32)
-                parameter.copy_(torch.from_numpy(start * np.float32(spread)))
+        begin(network, seed, _spread)
         return network
 
     def _empty(self, n_items: int) -> _TwoSided:
@@ -260,7 +255,7 @@ class BERT4Rec:
 
     def state(self) -> dict[str, torch.Tensor]:
         """The fitted tensors, CPU, contiguous."""
-        return {name: value.detach().cpu().clone().contiguous() for name, value in self._fitted().state_dict().items()}
+        return kept(self._fitted())
 
     def load(self, state: Mapping[str, torch.Tensor], n_users: int, n_items: int) -> None:
         """Take fitted tensors."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch.nn import functional
+
+from ..datasets.seeding import rng as seeded
 
 
 class Dropout:
@@ -24,6 +29,29 @@ class Dropout:
         words.random_(-(1 << 63), None, generator=self.rng)
         kept = words.view(torch.int16)[:size].view(values.shape) >= self.limit
         return values * kept.to(values.dtype).mul_(self.scale)
+
+
+def begin(network: torch.nn.Module, seed: int, spread: Callable[[str, tuple[int, ...]], float]) -> None:
+    """Fill a network with its first values; none depends on users, so injected ones change none of them.
+
+    Args:
+        network: without values.
+        seed: each parameter has a stream of its own, by its name.
+        spread: standard deviation of a parameter, by name and shape; 1-d ones start at 0, norm weights at 1.
+    """
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.ndim == 1:
+                parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+                continue
+            shape = tuple(parameter.shape)
+            start = seeded(seed, "init", name).standard_normal(shape, np.float32)
+            parameter.copy_(torch.from_numpy(start * np.float32(spread(name, shape))))
+
+
+def kept(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a network, CPU, contiguous, apart from it."""
+    return {name: value.detach().cpu().clone().contiguous() for name, value in network.state_dict().items()}
 
 
 class Network(torch.nn.Module):

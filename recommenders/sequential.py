@@ -14,13 +14,12 @@ from torch.nn import functional
 
 from ..datasets.errors import DataError
 from ..datasets.log import Float32, InteractionLog
-from ..datasets.seeding import rng as seeded
 from ..datasets.split import Split
 from ..language.cache import open_cached
 from ..language.encoder import CHOICES
 from ..language.texts import item_texts
 from .base import ModelConfig, Report
-from .network import Dropout, Network
+from .network import Dropout, Network, begin, kept
 from .sequences import Windows, ordered, padded
 from .softmax import cross_entropy, cross_entropy_each
 from .trainer import Compared, Harden, Schedule, open_device, train, validation
@@ -275,14 +274,7 @@ class SequentialModel:
         network = self._empty(self.n_items, None if vectors is None else vectors.shape[1]).to_empty(device="cpu")
         if vectors is not None:
             network.text = vectors
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                if parameter.ndim == 1:
-                    parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
-                    continue
-                shape = tuple(parameter.shape)
-                start = seeded(seed, "init", name).standard_normal(shape, np.float32)
-                parameter.copy_(torch.from_numpy(start * np.float32(self.spread(name, shape))))
+        begin(network, seed, self.spread)
         return network
 
     def _empty(self, n_items: int, text_width: int | None = None) -> Network:
@@ -321,7 +313,7 @@ class SequentialModel:
 
     def state(self) -> dict[str, torch.Tensor]:
         """The fitted tensors, CPU, contiguous."""
-        return {name: value.detach().cpu().clone().contiguous() for name, value in self._fitted().state_dict().items()}
+        return kept(self._fitted())
 
     def load(self, state: Mapping[str, torch.Tensor], n_users: int, n_items: int) -> None:
         """Take fitted tensors."""
