@@ -1,7 +1,7 @@
 """What defences take from attacks, and what they cost: attack x defence x size on one victim, kept as rows.
 
     python benchmarks/defenses.py --shared ../shared --work DIR --data automotive --model lightgcn --sizes 1%
-        --attacks popular,pga --defenses t-ce,vat,together,lorec:arm=permuted;cross_fit=5 [--targets 5] [--seeds 3]
+        --attacks popular,pga --defenses t-ce,vat,together,lorec:arm=permuted;cross_fit=5 [--targets 5] [--seeds 3] [--draws 1]
     python benchmarks/defenses.py --table | --plot docs/images/defenses.svg
 
 Every trial of `attacks.py` (published targets where there are any, else cold items) undefended and with each defence,
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--defenses", default="t-ce,vat,together", help="names, each with settings if need be")
     parser.add_argument("--targets", type=int, default=5, help="target items")
     parser.add_argument("--seeds", type=int, default=3, help="refits for each target")
+    parser.add_argument("--draws", type=int, default=1, help="draws of targets, each with its own refit seeds")
     parser.add_argument("--rows", type=Path, default=Path(__file__).parent / "results" / "defenses.csv")
     parser.add_argument("--table", action="store_true", help="print the tables of the rows")
     parser.add_argument("--plot", type=Path, help="draw the heat map of the rows into this file")
@@ -70,7 +71,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
         items=DATA[options.data][3][: options.targets], per_stratum=options.targets, seeds_per_target=options.seeds,
         control_seeds=options.seeds,
     )  # fmt: skip
-    design = make_design(target, settings, "push", 0)
+    designs = [make_design(target, settings, "push", draw) for draw in range(options.draws)]
     protections: dict[str, Protection | None] = {NONE: None}
     for text in options.defenses.split(","):
         name, _, own = text.partition(":")
@@ -78,7 +79,8 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
         why = build(name, fields(own, ";")).why_not(target.recipe, target.split.train)
         if why is not None:
             raise SystemExit(f"{text}: {why}")
-    trials = [(*key, trial) for key, members in design.trials.items() for trial in members]
+    trials = [(*key, trial) for each in designs for key, members in each.trials.items() for trial in members]
+    controls = [cell for each in designs for cell in each.controls]
 
     def defended(cell: Cell, name: str) -> Cell:
         own = protections[name]
@@ -88,7 +90,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
     wanted = [
         defended(cell, name)
         for name in protections
-        for cell in dict.fromkeys([*design.controls, *(trial.attacked for *_, trial in trials)])
+        for cell in dict.fromkeys([*controls, *(trial.attacked for *_, trial in trials)])
     ]
     keyed = {cell.key(target, protocol.describe()): cell for cell in wanted}
     plan = Plan(keyed, (), (), frozenset(key for key in keyed if store.read(key, False)))
