@@ -1,7 +1,8 @@
 """What defences take from attacks, and what they cost: attack x defence x size on one victim, kept as rows.
 
     python benchmarks/defenses.py --shared ../shared --work DIR --data automotive --model lightgcn --sizes 1%
-        --attacks popular,pga --defenses t-ce,vat,together,lorec:arm=permuted;cross_fit=5 [--targets 5] [--seeds 3] [--draws 1]
+        --attacks popular,pga --defenses t-ce,vat,together,lorec:arm=permuted;cross_fit=5 [--targets 5]
+        [--seeds 3] [--draws 1]
     python benchmarks/defenses.py --table | --plot docs/images/defenses.svg
 
 Every trial of `attacks.py` (published targets where there are any, else cold items) undefended and with each defence,
