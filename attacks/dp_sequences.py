@@ -167,7 +167,8 @@ def margins(
     inputs, valid = padded(items, start, length)
     past = torch.from_numpy(inputs)
     table = network.table()
-    hidden = network.encode(past, table, Dropout(0.0, None))[torch.arange(len(past)), torch.from_numpy(length - 1)]
+    given = torch.from_numpy(length)
+    hidden = network.encode(past, table, Dropout(0.0, None), given)[torch.arange(len(past)), given - 1]
     scores = hidden @ table.T
     held = torch.where(torch.from_numpy(valid), past, past[:, :1])  # what fills a row up is no item of the user
     others = scores.scatter(1, held, -torch.inf)

@@ -30,7 +30,7 @@ class BERT4RecConfig(AttentionConfig):
 
     inner: int = Field(4, ge=1, le=16, description="width of the feed-forward layer, in dims")
     activation: Literal["relu", "gelu"] = Field("gelu", description="of the feed-forward layer")
-    norm: Literal["before", "after"] = Field("after", description="what is normalised, see sasrec")
+    norm: Literal["before", "after", "query"] = Field("after", description="what is normalised, see sasrec")
     epsilon: float = Field(1e-12, gt=0, le=1e-2, description="added to the variance in each normalisation")
     masked: float = Field(0.2, gt=0, lt=1, description="share of the items of a sequence that are left out in training")
     last: float = Field(
@@ -80,7 +80,7 @@ class _TwoSided(torch.nn.Module):
         x = drop(self.first_norm(functional.embedding(items, table) + self.position[: items.shape[1]]))
         for block in self.blocks:
             own: Block = block  # type: ignore[assignment]
-            x = own.encode(x, drop, seen)
+            x = own.encode(x, drop, seen[:, None, None, :])
         found: torch.Tensor = self.head_norm(functional.gelu(self.head(x.flatten(0, 1)[wanted])))
         return found
 

@@ -27,6 +27,7 @@ MODELS = (
     "feature-lightgcn: feature_lightgcn:FeatureLightGCN",
     "fm: fm:FM",
     "sasrec: sasrec:SASRec",
+    "sasrec-left: sasrec_left:LeftSASRec",
     "gru4rec: gru4rec:GRU4Rec",
     "fmlp-rec: fmlp:FMLPRec",
     "bert4rec: bert4rec:BERT4Rec",

@@ -63,7 +63,9 @@ class _Filters(Network):
             _Block(config.dim, config.inner, config.max_length) for _ in range(config.layers)
         )
 
-    def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
+    def encode(
+        self, items: torch.Tensor, table: torch.Tensor, drop: Dropout, length: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See Network; positions count from the beginning of the row."""
         x = drop(self.first_norm(functional.embedding(items, table) + self.position[: items.shape[1]]))
         for block in self.blocks:

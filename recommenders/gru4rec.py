@@ -29,7 +29,9 @@ class _Recurrent(Network):
         self.gru = torch.nn.GRU(config.dim, config.hidden, config.layers, bias=config.bias, batch_first=True)
         self.dense = torch.nn.Linear(config.hidden, config.dim)
 
-    def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
+    def encode(
+        self, items: torch.Tensor, table: torch.Tensor, drop: Dropout, length: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See Network."""
         states, _ = self.gru(drop(functional.embedding(items, table)))
         out: torch.Tensor = self.dense(drop(states))

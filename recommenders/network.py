@@ -82,9 +82,18 @@ class Network(torch.nn.Module):
         """Item vectors of vectors of texts: float [N, D] -> float [N, d]."""
         return functional.gelu(self.project(text))
 
-    def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
+    def encode(
+        self, items: torch.Tensor, table: torch.Tensor, drop: Dropout, length: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """What the model expects next after each position: int64 [B, L] -> float [B, L, d]; dot with the table.
 
-        Position t depends on items 0..t alone, so whatever fills a row up on the right has no effect.
+        Position t depends on items 0..t, and where a network counts positions from the end on the length of the row,
+        so whatever fills a row up on the right has no effect.
+
+        Args:
+            items: rows, filled up on the right.
+            table: float [I, d].
+            drop: dropout.
+            length: int64 [B], how many items each row has; all of them if not given.
         """
         raise NotImplementedError

@@ -295,12 +295,26 @@ class PairwiseModel:
             device=device,
         )
 
-    def adopt(self, log: InteractionLog, user: torch.Tensor, item: torch.Tensor) -> None:
-        """Take base tables, float32 [U, d] and [I, d], and encode them over the pairs of a log, as after a training.
+    def adopt(
+        self,
+        log: InteractionLog,
+        user: torch.Tensor,
+        item: torch.Tensor,
+        learned: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Take base tables and encode them over the pairs of a log, as after a training.
+
+        Args:
+            log: the pairs.
+            user: float32 [U, d].
+            item: float32 [I, d].
+            learned: what else of `state` the encoder needs, if it is not the model's own.
 
         Raises:
             DataError: the log has no pair.
         """
+        if learned is not None:
+            self._state = dict(learned)
         pairs = Positives.of(log)
         self.n_users, self.n_items = log.n_users, log.n_items
         encoder = self.encoder(pairs, torch.device("cpu"))

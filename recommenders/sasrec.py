@@ -27,7 +27,9 @@ class _SelfAttention(Network):
         self.blocks = torch.nn.ModuleList(Block(config) for _ in range(config.layers))
         self.last_norm = torch.nn.LayerNorm(config.dim, config.epsilon)
 
-    def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
+    def encode(
+        self, items: torch.Tensor, table: torch.Tensor, drop: Dropout, length: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See Network; positions count from the beginning of the row."""
         scale = 1.0 if self.after else math.sqrt(table.shape[1])
         x = functional.embedding(items, table) * scale + self.position[: items.shape[1]]

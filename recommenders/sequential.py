@@ -1,4 +1,4 @@
-"""What SASRec and GRU4Rec share: whole-sequence batches, softmax losses, scores from a history."""
+"""What SASRec and GRU4Rec share: whole-sequence batches, losses, scores from a history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..language.texts import item_texts
 from .base import ModelConfig, Report
 from .network import Dropout, Network, begin, kept
 from .sequences import Windows, ordered, padded
-from .softmax import cross_entropy, cross_entropy_each
+from .softmax import binary_each, cross_entropy, cross_entropy_each
 from .trainer import Compared, Harden, Schedule, open_device, train, validation
 
 SMALL_CATALOGUE = 5000
@@ -40,10 +40,11 @@ class SequentialConfig(ModelConfig):
     encoder: str = Field("static", description=CHOICES)
     max_length: int = Field(50, ge=1, le=4096, description="most items of a user that are read")
     dropout: float = Field(0.4, ge=0, lt=1, description="share of activations dropped in training")
-    loss: Literal["auto", "full", "sampled"] = Field(
+    loss: Literal["auto", "full", "sampled", "binary"] = Field(
         "auto",
         description="full: softmax over the catalogue; sampled: over shared negatives drawn by popularity, with "
-        f"logQ correction; auto: full up to {SMALL_CATALOGUE} items",
+        f"logQ correction; auto: full up to {SMALL_CATALOGUE} items; binary: cross-entropy of the next item and of "
+        "one drawn evenly (SASRec's paper)",
     )
     negatives: int = Field(512, ge=1, description="shared negatives a step, of the sampled loss")
     learning_rate: float = Field(6e-3, gt=0, description="Adam's")
@@ -61,15 +62,17 @@ class SequenceBatch:
 
     Attributes:
         items: int64 [B, L], inputs, filled up on the right.
+        length: int64 [B], how many there are in each row.
         places: int64 [T], the real positions in the flattened items.
         target: int64 [T], the item that follows each of them.
         weight: float32 [T] or None.
         user: int64 [T], whose position it is.
-        drawn: int64 [N], shared negatives, or None for the full softmax.
+        drawn: int64 [N], shared negatives; of the binary loss [T], each position's own; None for the full softmax.
         bias: float32 [N], their logQ correction, or None.
     """
 
     items: torch.Tensor
+    length: torch.Tensor
     places: torch.Tensor
     target: torch.Tensor
     weight: torch.Tensor | None
@@ -88,6 +91,8 @@ class SequenceTraining:
         self.network = network
         self.device = device
         n_items = len(network.table())
+        self.n_items = n_items
+        self.binary = config.loss == "binary"
         self.sampled = config.loss == "sampled" or (config.loss == "auto" and n_items > SMALL_CATALOGUE)
         share = windows.popularity(n_items)
         self.share = share / share.sum()
@@ -105,7 +110,10 @@ class SequenceTraining:
         for rows in windows.batches(by_order, config.batch_tokens, config.min_steps):
             items, valid = padded(windows.items, windows.start[rows], windows.length[rows])
             drawn = bias = None
-            if self.sampled:
+            targets = windows.targets(rows)
+            if self.binary:
+                drawn = self.others(by_negative, targets)
+            elif self.sampled:
                 drawn = self.drawn(by_negative)
                 bias = self._put(-np.log(config.negatives * self.share[drawn]).astype(np.float32))
             weight = None
@@ -113,8 +121,9 @@ class SequenceTraining:
                 weight = self._put(np.repeat(windows.weight[rows], windows.length[rows]))
             yield SequenceBatch(
                 self._put(items),
+                self._put(windows.length[rows]),
                 self._put(np.flatnonzero(valid)),
-                self._put(windows.targets(rows)),
+                self._put(targets),
                 weight,
                 self._put(np.repeat(windows.user[rows], windows.length[rows])),
                 None if drawn is None else self._put(drawn),
@@ -126,18 +135,27 @@ class SequenceTraining:
         found: NDArray[np.int64] = np.searchsorted(self.edges, rng.random(self.config.negatives), side="right")
         return found
 
+    def others(self, rng: np.random.Generator, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """One other item for each target, evenly, int64 [T]; of a catalogue of one item that item."""
+        found: NDArray[np.int64] = (targets + rng.integers(1, max(2, self.n_items), len(targets))) % self.n_items
+        return found
+
     def _put(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
 
     def loss(self, batch: SequenceBatch, rng: torch.Generator) -> torch.Tensor:
-        """Cross-entropy of the next item, mean over all positions with the weight of their user."""
+        """Cross-entropy of the next item, mean over all positions, each with the weight of its user."""
         vectors, _ = self.vectors(batch, rng)
         return self.ranking(vectors, batch, batch.weight)
 
     def vectors(self, batch: SequenceBatch, rng: torch.Generator) -> tuple[Compared, None]:
-        """States, vectors of the items that follow, and of the candidates (catalogue or negatives)."""
+        """States, vectors of the items that follow, and of the candidates (catalogue or negatives).
+
+        Negatives of the binary loss are [T, d], one beside each position.
+        """
         table = self.network.table()
-        hidden = self.network.encode(batch.items, table, Dropout(self.config.dropout, rng)).flatten(0, 1)
+        drop = Dropout(self.config.dropout, rng)
+        hidden = self.network.encode(batch.items, table, drop, batch.length).flatten(0, 1)
         if len(batch.places) < len(hidden):
             hidden = hidden[batch.places]
         if batch.drawn is None:
@@ -149,12 +167,17 @@ class SequenceTraining:
     def ranking(self, vectors: Compared, batch: SequenceBatch, weight: torch.Tensor | None) -> torch.Tensor:
         """See RankingTraining."""
         hidden, positive, candidates = vectors
+        if self.binary:
+            each = binary_each(hidden, positive, candidates)
+            return (each if weight is None else each * weight).mean()
         return cross_entropy(hidden, positive, batch.target, candidates, batch.drawn, batch.bias, weight)
 
     def each(self, vectors: Compared, batch: SequenceBatch) -> torch.Tensor:
         """See RankingTraining."""
         hidden, positive, candidates = vectors
         with torch.no_grad():
+            if self.binary:
+                return binary_each(hidden, positive, candidates)
             return cross_entropy_each(hidden, positive, batch.target, candidates, batch.drawn, batch.bias)
 
     def weights(self, batch: SequenceBatch) -> torch.Tensor | None:
@@ -302,8 +325,9 @@ class SequentialModel:
         for first in range(0, len(order), step):
             rows = order[first : first + step]
             inputs, _ = padded(items, (stop - length)[rows], length[rows])
-            hidden = network.encode(torch.from_numpy(inputs).to(table.device), table, Dropout(0.0, None))
-            found[rows] = hidden[torch.arange(len(rows)), torch.from_numpy(length[rows] - 1)]
+            sizes = torch.from_numpy(length[rows]).to(table.device)
+            hidden = network.encode(torch.from_numpy(inputs).to(table.device), table, Dropout(0.0, None), sizes)
+            found[rows] = hidden[torch.arange(len(rows)), sizes - 1]
         return found
 
     def _fitted(self) -> Network:

@@ -1,10 +1,11 @@
-"""Softmax cross-entropy over the catalogue, or over shared sampled negatives that stand for it."""
+"""Cross-entropy of the next item: over the catalogue, shared negatives that stand for it, or one negative each."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 _BLOCK = 1 << 17  # logits at a time on a CPU: a block stays in the cache
 
@@ -50,6 +51,14 @@ def cross_entropy_each(
         hidden, positive, target, candidates, drawn, bias, None
     )[1]
     return value
+
+
+def binary_each(hidden: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+    """-log sigmoid of each position's item and of its negative with the other sign: float [T, d] each -> [T].
+
+    Reference: Kang and McAuley 2018, Self-Attentive Sequential Recommendation, section III.E.
+    """
+    return functional.softplus(-(hidden * positive).sum(-1)) + functional.softplus((hidden * negative).sum(-1))
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -68,7 +68,7 @@ class SequenceStates:
         """See States."""
         with torch.no_grad():
             table = self.network.table()
-            hidden = self.network.encode(items, table, Dropout(0.0, None))
+            hidden = self.network.encode(items, table, Dropout(0.0, None), valid.sum(1))
             return torch.cat([functional.embedding(items, table), hidden], -1)
 
 

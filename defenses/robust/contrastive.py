@@ -100,8 +100,8 @@ class Contrasted(Drawing):
 
     def contrast(self, batch: SequenceBatch) -> torch.Tensor:
         """Two different ones of crop, mask and reorder for each window, and the InfoNCE of their last states."""
-        row, begins = batch.places // batch.items.shape[1], batch.places % batch.items.shape[1] == 0
-        length = torch.bincount(row, minlength=len(batch.items))
+        begins = batch.places % batch.items.shape[1] == 0
+        length = batch.length
         table = self.training.network.table()
         table = torch.cat([table, table.new_zeros(1, table.shape[1])])  # the last row stands for a mask token
         one = self._integers(3, length)
@@ -125,7 +125,7 @@ class Contrasted(Drawing):
 
     def last(self, items: torch.Tensor, length: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         """The state after the last item of each row, float [B, d]."""
-        return self.encoded(items, table)[torch.arange(len(items), device=items.device), length - 1]
+        return self.encoded(items, table, length)[torch.arange(len(items), device=items.device), length - 1]
 
     def _integers(self, below: int, like: torch.Tensor) -> torch.Tensor:
         return torch.randint(below, like.shape, generator=self.noise, device=like.device)

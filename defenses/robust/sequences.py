@@ -41,9 +41,9 @@ class Drawing(Hardened):
         seed = derive(self.seed, "noise", self.epoch)
         self.noise = torch.Generator(self.training.device).manual_seed(seed)
 
-    def encoded(self, items: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-        """States under the victim's own rate of dropout: int64 [B, L] -> float [B, L, d]."""
-        return self.training.network.encode(items, table, Dropout(self.training.config.dropout, self.noise))
+    def encoded(self, items: torch.Tensor, table: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        """States under the victim's own rate of dropout: int64 [B, L], their lengths [B] -> float [B, L, d]."""
+        return self.training.network.encode(items, table, Dropout(self.training.config.dropout, self.noise), length)
 
 
 class SequenceHardening(RobustTraining):
@@ -122,7 +122,7 @@ class AdversarialInputs(Drawing):
         # every position reads a row of its own; what fills rows up reads the first, and nothing sees that
         own = torch.zeros_like(batch.items).flatten()
         own[batch.places] = torch.arange(len(inputs), device=own.device)
-        hidden = self.encoded(own.view_as(batch.items), inputs).flatten(0, 1)[batch.places]
+        hidden = self.encoded(own.view_as(batch.items), inputs, batch.length).flatten(0, 1)[batch.places]
         candidates = table if batch.drawn is None else functional.embedding(batch.drawn, table)
         vectors = (hidden, functional.embedding(batch.target, table), candidates)
         return self.training.ranking(vectors, batch, batch.weight)

@@ -69,7 +69,7 @@ def recognised(path: Path, state: Arrays, n_users: int) -> Tables:
         return Tables("RecBole, without its configuration", *pair, None, padding=1, ids="appearance")
     if {"alpha", "embedding.weight"} <= names:
         return _geometric(path, state, n_users)
-    known = "LightGCN-PyTorch, SSLRec, torch-geometric's LightGCN or RecBole"
+    known = "LightGCN-PyTorch, SSLRec, SASRec.pytorch, torch-geometric's LightGCN or RecBole"
     found_names = ", ".join(printable(name, 40) for name in sorted(names)[:4])
     raise refuse(path, f"tensors as {known} name them", found_names, "audit it as a black box (docs/foreign.md)")
 
@@ -141,26 +141,30 @@ def model_of(path: Path, tables: Tables, owner: OwnersRecipe, recipe: Recipe, tr
     numbered = (owner.ids or tables.ids) == "numbers"
     sides = []
     for what, table, ids in (("user", tables.user, train.user_ids), ("item", tables.item, train.item_ids)):
-        rows = _numbers(path, what, ids, len(table) - padding) if numbered else np.arange(len(ids))
+        rows = rows_of(path, what, ids, len(table) - padding) if numbered else np.arange(len(ids))
         if not numbered and len(table) - padding != len(ids):
             remedy = "give the data it was trained on, with all its rows"
             raise refuse(path, f"data of {len(table) - padding:,} {what}s", f"{len(ids):,}", remedy)
         sides.append(torch.from_numpy(np.ascontiguousarray(table[rows + padding], np.float32)))
-    model.adopt(train, *sides)
+    model.adopt(train, sides[0], sides[1])
     model.epochs = recipe.epochs
     return model
 
 
-def _numbers(path: Path, what: str, ids: Text, rows: int) -> Int64:
-    """The rows of ids that are numbers of rows."""
+def rows_of(path: Path, what: str, ids: Text, rows: int, first: int = 0) -> Int64:
+    """The rows of ids that are numbers of rows, the first of which has this number.
+
+    Raises:
+        CheckpointError: other ids.
+    """
     remedy = "give the data with the numbers it was trained on, or a recipe with `ids: appearance`"
     try:
-        found: Int64 = ids.astype(np.int64)
+        found: Int64 = ids.astype(np.int64) - first
     except (ValueError, OverflowError):
         raise refuse(path, f"{what} ids that are numbers of rows", "other text", remedy) from None
     if len(found) and (found.min() < 0 or found.max() >= rows):
-        said = f"{what} {int(found.min() if found.min() < 0 else found.max())}"
-        raise refuse(path, f"{what} ids from 0 to {rows - 1:,}", said, remedy)
+        said = f"{what} {int(found.min() if found.min() < 0 else found.max()) + first}"
+        raise refuse(path, f"{what} ids from {first} to {rows - 1 + first:,}", said, remedy)
     return found
 
 

@@ -21,7 +21,7 @@ from ..checkpoint_record import recipe_bytes
 from ..evaluate import evaluate
 from ..pairwise import PairwiseModel
 from ..target import Origin, Target
-from . import bare, recbole_models
+from . import bare, recbole_models, sasrec_pytorch
 from .archive import FILE_LIMIT, is_archive, open_archive
 from .inert import read_torch
 from .recbole import RecBole, is_recbole, recbole_of
@@ -76,15 +76,41 @@ def open_foreign(
 
 def _bare(path: Path, state: bare.Arrays, data: LoadedLog, parts: Split | None, owner: OwnersRecipe) -> Target:
     split = _split(data, owner) if parts is None else parts
+    if sasrec_pytorch.is_sasrec(state):
+        return _sasrec(path, state, split, owner)
     tables = bare.recognised(path, state, data.log.n_users)
     recipe = bare.recipe_of(path, tables, owner)
     model = bare.model_of(path, tables, owner, recipe, split.train)
+    origin = Origin(tables.format, *_claimed(path, model, split, owner))
+    return _target(path, model, recipe, split, owner.seed, origin)
+
+
+def _sasrec(path: Path, state: bare.Arrays, split: Split, owner: OwnersRecipe) -> Target:
+    """A target of the way to compute under which its owner's metrics come out, if there is more than one."""
+    found, last = [], None
+    recipes = sasrec_pytorch.recipes_of(path, state, owner, split.train)
+    for recipe in recipes:
+        model = sasrec_pytorch.model_of(path, state, owner, recipe, split.train)
+        try:
+            found.append((recipe, model, _claimed(path, model, split, owner)))
+        except CheckpointError as error:
+            last = error
+    if not found:
+        assert last is not None
+        raise last
+    if len(found) > 1:
+        raise sasrec_pytorch.undecided(path)
+    (recipe, model, told), *_ = found
+    return _target(path, model, recipe, split, owner.seed, Origin(sasrec_pytorch.FORMAT, *told))
+
+
+def _claimed(path: Path, model: Model, split: Split, owner: OwnersRecipe) -> tuple[str, bool]:
+    """What its owner's metrics prove; see `bare.claimed`."""
     cutoffs = sorted({int(name.rpartition("@")[2]) for name in owner.metrics if name.rpartition("@")[2].isdigit()})
     history = split.history
     mask = history.take(np.empty(0, np.int64)) if owner.consumed else history
     now = evaluate(model, split.test, history, cutoffs, mask=mask) if cutoffs else {}
-    origin = Origin(tables.format, *bare.claimed(path, owner, now))
-    return _target(path, model, recipe, split, owner.seed, origin)
+    return bare.claimed(path, owner, now)
 
 
 def _target(path: Path, model: Model, recipe: Recipe, split: Split, seed: int, origin: Origin) -> Target:
@@ -147,7 +173,7 @@ def proof(file: RecBole, model: Model, recipe: Recipe, split: Split) -> tuple[st
     Raises:
         CheckpointError: they come out otherwise.
     """
-    if file.restored is not None and isinstance(model, PairwiseModel):
+    if file.restored is not None and isinstance(model, PairwiseModel) and not recbole_models.adapter_of(file).draws:
         found = model.embeddings()
         for own, kept in zip(found, file.restored, strict=True):
             if kept.shape != (len(own) + 1, own.shape[1]):

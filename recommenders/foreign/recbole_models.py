@@ -29,12 +29,14 @@ class Adapter:
         model: the name of ours.
         settings: its settings from the configuration.
         state: its tensors from RecBole's; ids without the padding that RecBole puts first. Of models that propagate
-            the base tables "user" and "item".
+            the base tables "user" and "item", and what else they have learned.
+        draws: whether RecBole drops messages when it scores, too: its lists are those of the vectors that it keeps.
     """
 
     model: str
     settings: Callable[[RecBole], dict[str, Any]]
     state: Callable[[RecBole], Tensors]
+    draws: bool = False
 
 
 def recipe_of(file: RecBole) -> Recipe:
@@ -80,14 +82,25 @@ def model_of(file: RecBole, recipe: Recipe, train: InteractionLog) -> Model:
     state = adapter_of(file).state(file)
     if isinstance(model, PairwiseModel):
         dim = model.config.dim
+        ours = model.shapes(train.n_users, train.n_items)
+        learned = {name: tensor for name, tensor in state.items() if name not in ("user", "item")}
         shapes = {"user": (train.n_users, dim), "item": (train.n_items, dim)}
-        _agree(file, state, shapes)
-        model.adopt(train, state["user"], state["item"])
+        _agree(file, state, shapes | {name: ours[name][0] for name in learned})
+        model.adopt(train, state["user"], state["item"], learned)
+        if adapter_of(file).draws and file.restored is not None:
+            _serve(file, model, file.restored)
     else:
         _agree(file, state, {name: shape for name, (shape, _) in model.shapes(train.n_users, train.n_items).items()})
         model.load(state, train.n_users, train.n_items)
     model.epochs = recipe.epochs
     return model
+
+
+def _serve(file: RecBole, model: Model, kept: tuple[NDArray[Any], NDArray[Any]]) -> None:
+    """Score with the final vectors that the file keeps."""
+    served = {side: _put(array[1:]) for side, array in zip(("user", "item"), kept, strict=True)}
+    _agree(file, served, {side: tuple(model.state()[side].shape) for side in served})
+    model.load(model.state() | served, model.n_users, model.n_items)
 
 
 def _agree(file: RecBole, state: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -156,6 +169,24 @@ def _ncl(file: RecBole) -> dict[str, Any]:
         "clusters": file.whole("num_clusters"), "warm_up": file.whole("warm_up_step"),
         "refresh_every": file.whole("m_step"),
     }  # fmt: skip
+
+
+def _ngcf(file: RecBole) -> dict[str, Any]:
+    dim, widths = file.whole("embedding_size"), file.settings.get("hidden_size_list")
+    if not isinstance(widths, list) or not widths or any(width != dim for width in widths):
+        raise file.lacks("hidden_size_list", f"layers as wide as embedding_size ({dim})", widths)
+    return _pairwise(file) | {
+        "layers": len(widths), "dropout": file.number("message_dropout"), "bias": True, "unit": True,
+    }  # fmt: skip
+
+
+def _ngcf_state(file: RecBole) -> Tensors:
+    layers = range(len(file.settings["hidden_size_list"]))
+    both = [[f"GNNlayers.{n}.{part}" for part in ("linear", "interActTransform")] for n in layers]
+    return _tables(file) | {
+        "transforms": _put(np.stack([[table(file, f"{name}.weight").T for name in pair] for pair in both])),
+        "biases": _put(np.stack([sum(table(file, f"{name}.bias") for name in pair) for pair in both])),
+    }
 
 
 def _tables(file: RecBole) -> Tensors:
@@ -257,6 +288,7 @@ ADAPTERS: dict[str, Adapter] = {
     "simgcl": Adapter("simgcl", _simgcl, _tables),
     "xsimgcl": Adapter("xsimgcl", _xsimgcl, _tables),
     "ncl": Adapter("ncl", _ncl, _tables),
+    "ngcf": Adapter("ngcf", _ngcf, _ngcf_state, draws=True),
     "sasrec": Adapter("sasrec", _sasrec, _sasrec_state),
     "bert4rec": Adapter("bert4rec", _bert4rec, _bert4rec_state),
     "gru4rec": Adapter("gru4rec", _gru4rec, _gru4rec_state),

@@ -13,9 +13,11 @@ from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import build
 from recaudit.recommenders.sequential import SequentialModel
 
-KINDS = ("sasrec", "gru4rec", "fmlp-rec")
+KINDS = ("sasrec", "sasrec-left", "gru4rec", "fmlp-rec")
 
-_OWN: dict[str, dict[str, Any]] = {"sasrec": {"heads": 2}, "gru4rec": {"hidden": 24}, "fmlp-rec": {"inner": 2}}
+_OWN: dict[str, dict[str, Any]] = {
+    "sasrec": {"heads": 2}, "sasrec-left": {"heads": 2}, "gru4rec": {"hidden": 24}, "fmlp-rec": {"inner": 2}
+}  # fmt: skip
 
 
 def small_model(kind: str, **fields: Any) -> SequentialModel:

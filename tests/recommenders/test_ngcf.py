@@ -63,7 +63,7 @@ def test_gradients_are_the_definitions() -> None:
     places = torch.from_numpy(encoder.places)
     base = torch.cat([state["user_base"], state["item_base"]])
     ours, weight = base[places.argsort()].requires_grad_(), state["transforms"].clone().requires_grad_()
-    encoder.transforms = weight  # type: ignore[attr-defined]
+    encoder.learned = {"transforms": weight}  # type: ignore[attr-defined]
     batch = PairBatch(torch.tensor([0]), torch.tensor([5]), torch.tensor([6]), None, None)
     value, rest = encoder.training(ours, batch, torch.Generator())
     assert rest is None

@@ -91,7 +91,8 @@ class Reversal:
         if not chosen.any():
             return None
         table = training.network.table()
-        hidden = training.network.encode(torch.from_numpy(items), table, Dropout(0.0, None)).flatten(0, 1)
+        network, given = training.network, torch.from_numpy(length)
+        hidden = network.encode(torch.from_numpy(items), table, Dropout(0.0, None), given).flatten(0, 1)
         states = hidden[torch.from_numpy(np.flatnonzero(valid)[chosen])]
         return _reversed(states, table, self._unseen(user[chosen], rng), target[chosen])
 

@@ -52,7 +52,8 @@ class Spliced:
         for rows in np.array_split(self.rows, -(-len(self.rows) // _CHUNK)) if len(self.rows) else ():
             items, valid = padded(windows.items, windows.start[rows], windows.length[rows])
             table = network.table()
-            hidden = network.encode(torch.from_numpy(items), table, Dropout(0.0, None)).flatten(0, 1)
+            length = torch.from_numpy(windows.length[rows])
+            hidden = network.encode(torch.from_numpy(items), table, Dropout(0.0, None), length).flatten(0, 1)
             hidden = hidden[torch.from_numpy(np.flatnonzero(valid))]
             target = torch.from_numpy(windows.targets(rows))
             others = table if drawn is None else table[drawn]
