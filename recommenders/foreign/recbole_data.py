@@ -62,14 +62,62 @@ def _seed(file: RecBole) -> int:
 
 
 def _filtered(file: RecBole, log: InteractionLog) -> InteractionLog:
-    if file.settings.get("val_interval"):
-        raise file.lacks("val_interval", "none (filters by value are not made again)", file.settings["val_interval"])
     if file.settings.get("rm_dup_inter") == "first":
         log, _ = deduplicate(log)
     elif file.settings.get("rm_dup_inter"):
         raise file.lacks("rm_dup_inter", "none or first", file.settings["rm_dup_inter"])
+    log = _by_value(file, log)
     users, items = (_least(file, f"{side}_inter_num_interval") for side in ("user", "item"))
-    return k_core(log, users, items) if max(users, items) > 0 else log
+    return _by_appearance(k_core(log, users, items) if max(users, items) > 0 else log)
+
+
+def _by_appearance(log: InteractionLog) -> InteractionLog:
+    """The log with users and items numbered by their first event, those without one left out."""
+    parts: dict[str, Any] = {}
+    for side, index, ids in (("user", log.user, log.user_ids), ("item", log.item, log.item_ids)):
+        used, first = np.unique(index, return_index=True)
+        order = used[np.argsort(first)]
+        place = np.empty(len(ids), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        table = getattr(log, f"{side}s")
+        parts |= {side: place[index], f"{side}_ids": ids[order]}
+        parts[f"{side}s"] = None if table is None else table.iloc[order].reset_index(drop=True)
+    return replace(log, **parts)
+
+
+_INTERVAL = re.compile(r"([\[(])\s*([-+.\w]{1,32})\s*,\s*([-+.\w]{1,32})\s*([\])])")
+
+
+def _by_value(file: RecBole, log: InteractionLog) -> InteractionLog:
+    """The events whose rating and time lie in the intervals of `val_interval`, "[3,inf)" or several with ; between."""
+    wanted = file.settings.get("val_interval")
+    if not wanted:
+        return log
+    columns = {file.text("RATING_FIELD", "rating"): log.value, file.text("TIME_FIELD", "timestamp"): log.time}
+    kept = np.ones(len(log), bool)
+    for name, text in wanted.items() if isinstance(wanted, dict) else (("", wanted),):
+        column = columns.get(name) if isinstance(name, str) else None
+        if column is None or not isinstance(text, str):
+            raise file.lacks("val_interval", "intervals of the data's ratings or times", name)
+        inside = np.zeros(len(log), bool)
+        for part in text.split(";"):
+            low, high, at_low, at_high = _ends(file, part.strip())
+            above = column >= low if at_low else column > low
+            inside |= above & (column <= high if at_high else column < high)
+        kept &= inside
+    return log.take(np.flatnonzero(kept))
+
+
+def _ends(file: RecBole, text: str) -> tuple[float, float, bool, bool]:
+    """Both ends of an interval, and whether they belong to it."""
+    found = _INTERVAL.fullmatch(text)
+    try:
+        low, high = (float(found[2]), float(found[3])) if found else (math.nan, math.nan)
+    except ValueError:
+        low = high = math.nan
+    if found is None or not low <= high:
+        raise file.lacks("val_interval", "intervals such as [3,inf)", text)
+    return low, high, found[1] == "[", found[4] == "]"
 
 
 def _least(file: RecBole, name: str) -> int:

@@ -79,7 +79,7 @@ def _split(**changed: Any) -> dict[str, Any]:
 SEQUENCES = {
     "hidden_size": 2, "inner_size": 4, "hidden_act": "gelu", "n_heads": 1, "hidden_dropout_prob": 0.1,
     "layer_norm_eps": 1e-12, "MAX_ITEM_LIST_LENGTH": 5, "num_layers": 1, "dropout_prob": 0.1, "mask_ratio": 0.2,
-    "ft_ratio": 0.5, "loss_type": "CE",
+    "ft_ratio": 0.5, "loss_type": "CE", "hidden_size_list": [2], "message_dropout": 0.1,
 }  # fmt: skip
 READS = {
     "SASRec": (
@@ -87,6 +87,7 @@ READS = {
         "MAX_ITEM_LIST_LENGTH", "loss_type",
     ),
     "GRU4Rec": ("hidden_size", "num_layers", "dropout_prob"),
+    "NGCF": ("hidden_size_list", "message_dropout"),
     "BERT4Rec": ("mask_ratio", "ft_ratio"),
 }  # fmt: skip
 ODD: dict[str, Any] = {
