@@ -45,7 +45,7 @@ class BERT4RecConfig(AttentionConfig):
 
     @model_validator(mode="after")
     def _by_id(self) -> BERT4RecConfig:
-        if self.item_vectors != "id" or self.loss == "sampled":
+        if self.item_vectors != "id" or self.loss in ("sampled", "binary"):
             raise ValueError("bert4rec has item_vectors id and the full softmax alone")
         if self.max_length < 2:
             raise ValueError("max_length must be 2 or more: one place is the item that is asked for")
