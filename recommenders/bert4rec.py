@@ -32,6 +32,9 @@ class BERT4RecConfig(AttentionConfig):
     activation: Literal["relu", "gelu"] = Field("gelu", description="of the feed-forward layer")
     norm: Literal["before", "after", "query"] = Field("after", description="what is normalised, see sasrec")
     epsilon: float = Field(1e-12, gt=0, le=1e-2, description="added to the variance in each normalisation")
+    dropout: float = Field(0.1, ge=0, lt=1, description="share of activations dropped in training")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam's")
+    patience: int = Field(30, ge=1, description="stop when the best epoch is so many epochs old; it learns slowly")
     masked: float = Field(0.2, gt=0, lt=1, description="share of the items of a sequence that are left out in training")
     last: float = Field(
         0.5,

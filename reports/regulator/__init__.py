@@ -1,0 +1,1 @@
+"""The report for auditors and regulators: one document, as PDF and as a page."""
