@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from datetime import date
 from importlib.resources import files
@@ -21,6 +19,7 @@ from pydantic import (
 )
 
 from ..datasets.errors import PolicyError, unknown_name
+from .digests import policy_digest
 from .evidence import Severity
 from .policy_file import Source, parse_policy_text, read_policy_text
 
@@ -116,8 +115,7 @@ class Policy(_Part):
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: equal for policies that ask for the same, whatever their layout."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return policy_digest(self.model_dump(mode="json"))
 
 
 def preset_text(name: str) -> str:

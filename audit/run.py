@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from ..datasets.errors import PolicyError, unknown_name
 from ..recommenders.target import Target
 from .bench import Protocol
 from .cell import recipe_json
+from .digests import evidence_digest
 from .engine import Plan, Progress, make_plan, run_plan
 from .evidence import AuditRun, CellResult, Evidence, TargetCard
 from .policy import Policy
@@ -124,12 +123,8 @@ def audit(
 
 def digest(cells: Sequence[CellResult], evidence: Sequence[Evidence]) -> str:
     """SHA-256 over everything that was measured, times excepted: equal for equal results."""
-    timed = {"seconds", "craft_seconds", "defense_seconds", "costs"}
-    content = [
-        [cell.model_dump(mode="json", exclude=timed) for cell in cells],
-        [found.model_dump(mode="json") for found in evidence],
-    ]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    dumped = ([entry.model_dump(mode="json") for entry in entries] for entries in (cells, evidence))
+    return evidence_digest(*dumped)
 
 
 def environment() -> dict[str, str]:
@@ -166,12 +161,11 @@ def _titles(target: Target, plan: Plan) -> dict[str, str]:
 
 def _card(target: Target, reproduced: bool | None) -> TargetCard:
     split = target.split
-    data = hashlib.sha256("".join(p.fingerprint for p in (split.train, split.valid, split.test)).encode())
     return TargetCard(
         name=target.name,
         family=target.model.family,
         model_fingerprint=target.fingerprint,
-        data_fingerprint=data.hexdigest(),
+        data_fingerprint=split.fingerprint,
         users=split.train.n_users,
         items=split.train.n_items,
         train_events=len(split.train),

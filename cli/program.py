@@ -9,7 +9,23 @@ import typer
 from typer.core import TyperGroup
 
 from ..datasets.errors import RecauditError, UnfinishedError
-from . import attack, demo, detect, evaluate, importing, listing, measure, policy, records, run, train, unlearn
+from . import (
+    attack,
+    demo,
+    detect,
+    evaluate,
+    gating,
+    importing,
+    integrity,
+    listing,
+    measure,
+    policy,
+    records,
+    reproducing,
+    run,
+    train,
+    unlearn,
+)  # fmt: skip
 
 INTERRUPTED = 130
 
@@ -66,7 +82,11 @@ app.command("compare")(records.compare)
 app.command("list")(listing.list_)
 app.command("explain")(listing.explain)
 app.command("report")(records.report)
-app.command("gate")(records.gate)
+app.command("gate")(gating.gate)
+app.command("reproduce")(reproducing.reproduce)
+app.command("verify")(integrity.verify)
+app.command("sign")(integrity.sign)
+app.command("keygen")(integrity.keygen)
 
 
 def _version(wanted: bool) -> None:

@@ -1,8 +1,7 @@
-"""`recaudit report`, `gate` and `compare`: work on a run's record alone, no model and no torch."""
+"""`recaudit report` and `compare`: work on a run's record alone, no model and no torch."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,44 +39,21 @@ def read_run(folder: Path) -> AuditRun:
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `recaudit run` wrote.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Also a public edition: no targets, no recipe, no attack by name.")
+    ] = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Write the reports of a finished run again, for example with a newer recaudit.
+    """Write the reports of a finished run again, for example with a newer recaudit, or a public edition.
 
-    Example: `recaudit report recaudit-out`
+    Examples: `recaudit report recaudit-out`, `recaudit report recaudit-out --public`
     """
-    from ..reports.render import render_all
-
-    for path in render_all(read_run(folder), folder):
-        typer.echo(str(path))
-
-
-def gate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `recaudit run` wrote.")],
-    policy: opt.PolicyFile = None,
-    quiet: opt.Quiet = False,
-    debug: opt.Debug = False,
-) -> None:
-    """Judge the evidence of a finished run again, under its own policy or another one's bounds and waivers.
-
-    Example: `recaudit gate recaudit-out --policy stricter.yaml`
-    """
-    from ..audit.policy import Policy, load_policy
-    from ..audit.verdict import conclude, judge
-    from .run import show
+    from ..reports.render import render_all, render_public
 
     record = read_run(folder)
-    if record.status == "incomplete" and not record.cells:
-        from ..datasets.errors import UnfinishedError
-
-        raise UnfinishedError(f"{folder}: the audit has not finished; give its `recaudit run` command again")
-    rules = Policy.model_validate(record.policy) if policy is None else load_policy(policy, "standard")
-    findings = judge(record.evidence, record.skipped, record.failures, rules, datetime.now(UTC).date())
-    verdict, code = conclude(findings, rules, not record.failures, record.target.verified is False)
-    record = record.model_copy(update={"findings": findings, "verdict": verdict, "exit_code": code})
-    show(record, folder, quiet)
-    raise typer.Exit(code)
+    for path in [*render_all(record, folder), *(render_public(record, folder) if public else ())]:
+        typer.echo(str(path))
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,17 +23,23 @@ def prepare(
     policy_file: Path | None, preset: str, seed: int | None, only: list[str]
 ) -> tuple[Policy, list[Probe], Protocol]:
     """The policy, its checks and what is measured of every model."""
-    from ..audit.bench import Protocol
     from ..audit.policy import load_policy
-    from ..audit.run import build_probes
-    from ..fairness.side import ExposureMeasures
-    from .checks import check_classes
 
     policy = load_policy(policy_file, preset)
     if seed is not None:
         policy = policy.model_copy(update={"seed": seed})
+    return policy, *assembled(policy, only)
+
+
+def assembled(policy: Policy, only: Sequence[str] = ()) -> tuple[list[Probe], Protocol]:
+    """The checks of a policy and what is measured of every model."""
+    from ..audit.bench import Protocol
+    from ..audit.run import build_probes
+    from ..fairness.side import ExposureMeasures
+    from .checks import check_classes
+
     probes = build_probes(policy, check_classes(), only)
-    return policy, probes, Protocol(tuple(sorted(policy.cutoffs)), (ExposureMeasures(),))
+    return probes, Protocol(tuple(sorted(policy.cutoffs)), (ExposureMeasures(),))
 
 
 def audit_into(
@@ -108,6 +115,8 @@ def run(
 
 def show(record: AuditRun, out: Path, quiet: bool) -> None:
     """The findings that matter and one last line with verdict, exit code and report."""
+    from ..reports.text import cut, undirected
+
     marks = {"pass": "pass", "fail": "FAIL", "inconclusive": "????", "waived": "waived", "not_run": "not run"}
     if not quiet:
         order = {status: n for n, status in enumerate(("fail", "inconclusive", "not_run", "waived", "pass"))}
@@ -117,7 +126,7 @@ def show(record: AuditRun, out: Path, quiet: bool) -> None:
                 value += f" [{found.interval[0]:+.4f}, {found.interval[1]:+.4f}]"
             bound = "" if found.bound is None else f" bound {found.bound:g}"
             note = "" if found.severity == "error" else f" ({found.severity})"
-            typer.echo(f"{marks[found.status]:>7}  {found.id}{value}{bound}{note}")
+            typer.echo(f"{marks[found.status]:>7}  {undirected(cut(found.id))}{value}{bound}{note}")
     typer.echo(
         f"verdict: {record.verdict} (exit code {record.exit_code}); "
         f"{len(record.cells)} cells in {clock(record.seconds)}; report: {out / 'report.html'}"

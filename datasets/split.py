@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ class Split:
     valid: InteractionLog
     test: InteractionLog
     recipe: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the fingerprints of the three parts."""
+        parts = (self.train, self.valid, self.test)
+        return hashlib.sha256("".join(part.fingerprint for part in parts).encode()).hexdigest()
 
     @property
     def history(self) -> InteractionLog:

@@ -136,3 +136,20 @@ def test_two_runs_are_compared(recaudit: Recaudit, checkpoint: Path, ratings: Pa
     assert not rows["exposure.ai_f@5"]["paired"], "relevance is not kept with a run"
     same = recaudit("compare", tmp_path / "a", tmp_path / "a")
     assert same.returncode == 0 and "worse" not in same.stdout and "better " not in same.stdout
+
+
+def test_a_cell_comes_out_again_and_another_number_does_not(
+    recaudit: Recaudit, finished: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    record = json.loads((finished / "run.json").read_text())
+    cell = next(cell for cell in record["cells"] if cell["kind"] == "refit")
+    again = recaudit("reproduce", finished, cell["key"][:10], "--model", checkpoint)
+    assert again.returncode == 0 and "comes out again" in again.stdout, again.stderr
+    name = next(name for name, value in cell["values"].items() if value is not None)
+    cell["values"][name] += 0.01
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    other = recaudit("reproduce", tmp_path, cell["key"][:10], "--model", checkpoint)
+    assert other.returncode == 1 and name in other.stdout
+    for key, why in (("ab", "shorter than"), ("zzzz", "no cell of this audit")):
+        wrong = recaudit("reproduce", finished, key, "--model", checkpoint)
+        assert wrong.returncode == 2 and why in wrong.stderr

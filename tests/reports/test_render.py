@@ -15,10 +15,14 @@ from .test_html import ACTIVE, Parsed
 def test_all_reports_are_written_and_again_with_the_same_bytes(run: AuditRun, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "out"
     paths = render.render_all(run, folder)
-    assert [path.name for path in paths] == ["report.html", "report.md", "junit.xml"]
+    assert tuple(path.name for path in paths) == render.NAMES
     before = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in render.render_all(run, folder)] == before
-    assert sorted(path.name for path in folder.iterdir()) == ["junit.xml", "report.html", "report.md"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(render.NAMES)
+
+
+def test_the_public_edition_stands_beside_them(run: AuditRun, tmp_path: Path) -> None:
+    assert [path.name for path in render.render_public(run, tmp_path)] == ["public.html", "public.pdf"]
 
 
 def test_the_index_links_to_every_report(run: AuditRun, tmp_path: Path) -> None:
