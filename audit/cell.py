@@ -98,8 +98,11 @@ class Inquiry(Protocol):
 
     keeps_arrays: ClassVar[bool]
     """Whether its answers have arrays, or a model."""
-    trainings: ClassVar[float]
-    """How many trainings of the victim an answer costs, about; for planning."""
+
+    @property
+    def trainings(self) -> float:
+        """How many trainings of the victim an answer costs, about; for planning."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the answer beside target and seed, as JSON; part of the cell's key."""

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..audit.evidence import AuditRun, Finding
-from . import defense_parts, text, unlearning_parts
+from . import defense_parts, simulation_parts, text, unlearning_parts
 from .attack_plots import hit_rate_panels, rank_shift_panels
 from .fairness_parts import REFERENCES, against_popularity, group_tables, measure_rows, popularity_buckets
 from .method import GLOSSARY, limits, method
@@ -32,6 +32,7 @@ LINKS = {
     "demotion": "See the attacks",
     "defense": "See the defences",
     "unlearning": "See the methods",
+    "simulate": "See the rounds",
     "utility": "See the metrics",
     "exposure": "See the items",
     "groups": "See the groups",
@@ -72,6 +73,8 @@ def page(run: AuditRun) -> bytes:
     sections |= {"defense"} if defenses["defenses"] else set()
     forgetting = unlearning_parts.context(reading)
     sections |= {"unlearning"} if forgetting["unlearning"] else set()
+    looped = simulation_parts.context(reading)
+    sections |= {"simulate"} if looped["loops"] else set()
     sections |= ({"exposure"} if reading.exposure else set()) | ({"utility"} if reading.utility else set())
     context = {
         "run": run,
@@ -102,6 +105,7 @@ def page(run: AuditRun) -> bytes:
         "cap": ROWS,
         **defenses,
         **forgetting,
+        **looped,
         **_exposure(reading),
         **_utility(reading),
     }
@@ -173,6 +177,7 @@ def _contents(sections: set[str]) -> list[tuple[str, str]]:
         "demotion": "Burying items",
         "defense": "Defences",
         "unlearning": "Deletion requests",
+        "simulate": "Rounds of retraining",
         "exposure": "Who gets shown",
         "groups": "Groups of items and users",
         "utility": "How good it is",

@@ -89,6 +89,7 @@ def limits(reading: Reading) -> list[Sentence]:
         ("defense", "Whether a defence would help."),
         ("certificate", "What fake users provably cannot change."),
         ("unlearning", "Whether a deletion request would be honoured."),
+        ("simulate", "What becomes of an attack over rounds of retraining on clicks."),
     ):
         if check not in evidence:
             lines.append([what])

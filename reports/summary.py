@@ -21,11 +21,13 @@ FURTHER = (
     ("defense", "Does a defence help?"),
     ("certificate", "What can fake users provably not change?"),
     ("unlearning", "Is a deletion request honoured?"),
+    ("simulate", "What becomes of an attack over rounds of retraining?"),
 )
 """Questions that are answered where the audit asked them; "what was not tested" names the others."""
 
 _TOLD = {
     "defense": "defense.best.log2_rank_shift", "certificate": "certified_share", "unlearning": "least_residual",
+    "simulate": "target_share",
 }  # fmt: skip
 """Evidence id or measure that answers the question, where the largest number would not."""
 

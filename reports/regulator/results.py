@@ -9,6 +9,7 @@ from ...audit.evidence import AuditRun, Finding
 from ..attack_plots import hit_rate_panels, rank_shift_panels
 from ..plots import lorenz, utility
 from ..readings import ORDER, WORDS, Reading, State, state
+from ..simulation_parts import loops, panels
 from ..text import Data, Sentence, count, cut, decimals, number, percent, plural
 from .clauses import Borne, borne, maps, unknown
 from .document import Block, Bullets, Figure, Paragraph, Section, Table
@@ -25,11 +26,14 @@ PANELS = 4
 def findings(reading: Reading, edition: Edition) -> Section:
     """Every finding by area, failures first."""
     parts: list[Section] = []
-    for check in dict.fromkeys(finding.check for finding in reading.findings):
+    measured = [evidence.check for evidence in reading.run.evidence if evidence.estimate is not None]
+    for check in dict.fromkeys([*(finding.check for finding in reading.findings), *measured]):
         found = reading.of_check(check)
         title = THREATS[check].area if check in THREATS else check.capitalize() if check.isascii() else "Further"
         open_ = edition.details or check not in MANIPULATION
         blocks: list[Block] = [_table(found, title) if open_ else _ranges(found, title)]
+        if not found:
+            blocks = [Paragraph(["No rule of the policy judges what was measured here."])]
         blocks += _figures(reading, check) if open_ else []
         parts.append(Section(f"findings-{len(parts) + 1}", cut(title, 80), blocks))
     said: Sentence = ["Each line is one measured quantity judged by one rule. n counts sampling units; the smallest "
@@ -76,12 +80,16 @@ def _ranges(found: Sequence[Finding], title: str) -> Table:
 
 def _figures(reading: Reading, check: str) -> list[Block]:
     found: list[Block] = []
-    for kind, panels in (
+    for kind, drawn in (
         ("Share of users shown the target, by attack size", hit_rate_panels(reading.hit_rates(check), f"r-{check}")),
         ("Move of each target's rank, in halvings", rank_shift_panels(reading.rank_shifts(check), f"s-{check}")),
     ):
-        for panel in panels[:PANELS]:
+        for panel in drawn[:PANELS]:
             found.append(Figure(panel.svg, f"{kind}: {cut(panel.name, 80)}", [f"{kind}: ", Data(cut(panel.name, 80))]))
+    if check == "simulate":
+        told = "Share of users' attention that targets get, by round of retraining; dashed without the attack"
+        found += [Figure(panel.svg, f"{told}: {cut(panel.name, 80)}", [told, ": ", Data(cut(panel.name, 80))])
+                  for panel in panels(loops(reading))]  # fmt: skip
     if check == "exposure" and reading.exposure is not None:
         curves = dict(sorted(reading.exposure.curves.items(), key=lambda pair: pair[0] != "model")[:4])
         what = "How exposure is shared: cumulative share of exposure over items from least to most shown"
