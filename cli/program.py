@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from ..datasets.errors import RecauditError, UnfinishedError
 from . import (
     attack,
+    comparing,
     demo,
     detect,
     evaluate,
@@ -23,6 +24,7 @@ from . import (
     records,
     reproducing,
     run,
+    tracking,
     train,
     unlearn,
 )  # fmt: skip
@@ -78,7 +80,9 @@ app.command("attack")(attack.attack)
 app.command("detect")(detect.detect)
 app.command("measure")(measure.measure)
 app.add_typer(unlearn.app, name="unlearn")
-app.command("compare")(records.compare)
+app.command("compare")(comparing.compare)
+app.command("card")(tracking.card)
+app.command("log")(tracking.log)
 app.command("list")(listing.list_)
 app.command("explain")(listing.explain)
 app.command("report")(records.report)

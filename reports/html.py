@@ -12,8 +12,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..audit.evidence import AuditRun, Finding
-from . import defense_parts, simulation_parts, text, unlearning_parts
+from . import defense_parts, simulation_parts, standing, text, unlearning_parts
 from .attack_plots import hit_rate_panels, rank_shift_panels
+from .diverse import worth_a_look
 from .fairness_parts import REFERENCES, against_popularity, group_tables, measure_rows, popularity_buckets
 from .method import GLOSSARY, limits, method
 from .plots import at, lorenz, utility
@@ -105,6 +106,8 @@ def page(run: AuditRun) -> bytes:
         "cap": ROWS,
         **defenses,
         **forgetting,
+        "looks": worth_a_look(run),
+        "beside": standing.sentences(standing.place(run)),
         **looped,
         **_exposure(reading),
         **_utility(reading),
@@ -173,6 +176,7 @@ def _bound(value: Any) -> str:
 def _contents(sections: set[str]) -> list[tuple[str, str]]:
     names = {
         "findings": "Findings",
+        "look": "What to look at",
         "promotion": "Pushing items",
         "demotion": "Burying items",
         "defense": "Defences",
