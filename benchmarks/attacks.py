@@ -44,11 +44,11 @@ def main() -> None:
     if not options.table:
         rows = measured(options)
         options.rows.parent.mkdir(exist_ok=True)
-        old = pd.read_csv(options.rows) if options.rows.exists() else rows.head(0)
+        old = pd.read_csv(options.rows, dtype={"item": str}) if options.rows.exists() else rows.head(0)
         new = set(map(tuple, rows[KEYS].astype(str).to_numpy()))
         kept = [tuple(row) not in new for row in old[KEYS].astype(str).to_numpy()]
         pd.concat([old[kept], rows]).sort_values([*KEYS, "item", "seed"]).to_csv(options.rows, index=False)
-    tables(pd.read_csv(options.rows))
+    tables(pd.read_csv(options.rows, dtype={"item": str}))
 
 
 def measured(options: argparse.Namespace) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def main() -> None:
     if options.work is not None:
         rows = measured(options)
         options.rows.parent.mkdir(exist_ok=True)
-        old = pd.read_csv(options.rows) if options.rows.exists() else rows.head(0)
+        old = pd.read_csv(options.rows, dtype={"item": str}) if options.rows.exists() else rows.head(0)
         joined = pd.concat([old, rows]).drop_duplicates([*KEYS, "item", "seed"], keep="last")
         joined.sort_values([*KEYS, "item", "seed"]).to_csv(options.rows, index=False)
     found = pd.read_csv(options.rows, dtype={"item": str})
