@@ -59,7 +59,7 @@ def _table(found: Sequence[Finding], title: str) -> Table:
              [number(finding.estimate, places) + span], [bound], [seen], why]
         )  # fmt: skip
     head = ("Measured", "Result", "Estimate [interval]", "Bound", "n; smallest visible", "Why")
-    return Table(f"{cut(title, 80)}: findings", head, rows, (0.29, 0.11, 0.17, 0.08, 0.1, 0.25), frozenset({2, 3, 4}),
+    return Table(f"{cut(title, 80)}: findings", head, rows, (0.28, 0.13, 0.17, 0.09, 0.1, 0.23), frozenset({2, 3, 4}),
                  max(0, len(found) - ROWS))  # fmt: skip
 
 
