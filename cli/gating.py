@@ -81,14 +81,15 @@ def gate(
         rules = rules.model_copy(update={"strict": True})
     today = datetime.now(UTC).date()
     lines: list[str] = []
+    states: dict[str, str] = {}
     if baseline is None:
         record = _alone(record, rules, today)
     else:
-        record, lines = _against(record, folder, baseline, rules, today, margin, any_data)
+        record, lines, states = _against(record, folder, baseline, rules, today, margin, any_data)
     uri = places.POLICY if policy is None else _relative(policy)
     words = None if policy is None else read_policy_text(policy)
     contents: list[tuple[Path | None, Callable[[], bytes]]] = [
-        (sarif, lambda: results.document(record, uri, words, only_failing=True)),
+        (sarif, lambda: results.document(record, uri, words, only_failing=True, before=states)),
         (junit, lambda: cases.document(record)),
         (codequality, lambda: gitlab.codequality(record, uri, words)),
         (out_comment, lambda: markdown.document(record)),
@@ -123,8 +124,8 @@ def _alone(record: AuditRun, rules: Policy, today: date) -> AuditRun:
 
 def _against(
     record: AuditRun, folder: Path, baseline: Path, rules: Policy, today: date, margin: float, any_data: bool
-) -> tuple[AuditRun, list[str]]:
-    """The record as it stands against the baseline, and a line for every finding that gates."""
+) -> tuple[AuditRun, list[str], dict[str, str]]:
+    """The record as it stands against the baseline, a line for every finding that gates, and SARIF's word for each."""
     from ..audit.regressions import regressions
     from ..fairness.compare import exposure_errors
     from ..reports import text
@@ -143,7 +144,9 @@ def _against(
         f"against {baseline}: {len(found.held)} findings gate, {same} of them are not shown to be worse or better"
     )
     update = {"findings": found.findings, "verdict": found.verdict, "exit_code": found.exit_code}
-    return _judged(record, rules, update), lines
+    words = {"new": "new", "regressed": "updated", "broke": "updated"}
+    states = {row.finding.id: words.get(row.outcome, "unchanged") for row in found.held}
+    return _judged(record, rules, update), lines, states
 
 
 def _judged(record: AuditRun, rules: Policy, update: Mapping[str, object]) -> AuditRun:

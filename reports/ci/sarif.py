@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +36,12 @@ NAME = 160
 
 
 def document(
-    run: AuditRun, policy_uri: str = POLICY, policy_text: str | None = None, *, only_failing: bool = False
+    run: AuditRun,
+    policy_uri: str = POLICY,
+    policy_text: str | None = None,
+    *,
+    only_failing: bool = False,
+    before: Mapping[str, str] | None = None,
 ) -> bytes:
     """`recaudit.sarif`: the same run gives the same bytes.
 
@@ -46,6 +52,7 @@ def document(
         policy_uri: path of the policy file from the repository's root; results point at it.
         policy_text: its text, to find the lines of its rules; line 1 if not given.
         only_failing: only findings that fail and are not waived, for services that make an alert of every result.
+        before: by finding id, its state against a baseline (3.27.24): "new", "unchanged" or "updated".
     """
     pairs = list(zip(run.findings, fingerprints(run, run.findings), strict=True))
     if only_failing:
@@ -65,6 +72,8 @@ def document(
             "logicalLocations": [{"fullyQualifiedName": _logical(run, finding), "kind": "resource"}],
         }
         result = {"ruleId": family, "ruleIndex": numbers[family], **_judged(finding), "locations": [place]}
+        if before and finding.id in before:
+            result["baselineState"] = before[finding.id]
         results.append(result | {"partialFingerprints": {"recauditFinding/v1": fingerprint}})
     log = {
         "$schema": SCHEMA,

@@ -213,6 +213,7 @@ def test_files_for_ci_say_what_the_gate_says(repository: Path) -> None:
     (only,) = json.loads(Path("ci/r.sarif").read_text())["runs"]
     (result,) = only["results"]
     assert only["invocations"][0]["exitCode"] == 1 and result["ruleId"] == "exposure.gini@20"
+    assert result["baselineState"] == "updated"
     place = result["locations"][0]["physicalLocation"]
     assert place == {"artifactLocation": {"uri": "recaudit.yaml"}, "region": {"startLine": 3}}
     assert "significantly worse than the baseline" in result["message"]["text"]
