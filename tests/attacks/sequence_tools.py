@@ -33,7 +33,9 @@ class LastItem(Network):
         self.item = torch.nn.Parameter(table)
         self.turn = torch.eye(table.shape[1]) if turn is None else turn
 
-    def encode(self, items: torch.Tensor, table: torch.Tensor, drop: Dropout) -> torch.Tensor:
+    def encode(
+        self, items: torch.Tensor, table: torch.Tensor, drop: Dropout, length: torch.Tensor | None = None
+    ) -> torch.Tensor:
         return functional.embedding(items, table) @ self.turn.T
 
 
