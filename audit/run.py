@@ -16,7 +16,7 @@ from ..datasets.errors import PolicyError, unknown_name
 from ..recommenders.target import Target
 from .bench import Protocol
 from .cell import recipe_json
-from .digests import evidence_digest
+from .digests import code_digest, evidence_digest
 from .engine import Plan, Progress, make_plan, run_plan
 from .evidence import AuditRun, CellResult, Evidence, TargetCard
 from .policy import Policy
@@ -131,7 +131,12 @@ def environment() -> dict[str, str]:
     """Versions that numbers may depend on; no host or user names."""
     from .. import __version__
 
-    found = {"recaudit": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    found = {
+        "recaudit": __version__,
+        "code": code_digest(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
     for library in LIBRARIES:
         try:
             found[library] = importlib.metadata.version(library)
