@@ -13,8 +13,8 @@ Rules of severity error alone gate. Each of their findings that both runs measur
 - *open*: it is inconclusive and passed before: it is judged as without a baseline (exit code 4 under a strict policy).
 - *new*: no counterpart, or one with which no interval can be had: the rule's own judgement stands, as without a
   baseline.
-- *lost*: the baseline measured it and this run did not. It counts as inconclusive: a check that is switched off must
-  not turn the gate green.
+- *lost*: the baseline measured it, gated by its own rules or today's, and this run did not. It fails: a check that is
+  switched off must not turn the gate green.
 - *better* and *held*: it got significantly better; or nothing of the above. Nothing counts against it.
 
 A finding that the policy waives stays waived, also where it regressed.
@@ -25,10 +25,13 @@ the absolute rule).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from ..datasets.errors import InputError
 from .compare import Difference, compare
@@ -100,8 +103,8 @@ def regressions(
         InputError: the runs are on other data, of another seed or of other settings of a check that both have, and
             `any_data` is not set; they share no measured evidence; the margin is negative.
     """
-    if margin < 0:
-        raise InputError(f"--margin: {margin:g} is negative; give the worsening to tolerate, 0 or more")
+    if not (math.isfinite(margin) and margin >= 0):
+        raise InputError(f"--margin: {margin:g} is no worsening to tolerate; give a number, 0 or more")
     if not any_data:
         _same_method(earlier, later)
     # without waivers: what the baseline was, not what was excused
@@ -115,7 +118,7 @@ def regressions(
         _held(finding, before.get(finding.id), differences.get(finding.id), margin, finding.id in exact)
         for finding in gating
     ]
-    lost = with_waivers(_lost(later, before), policy, today)
+    lost = with_waivers(_lost(later, _own(earlier, today) | before), policy, today)
     held += [Held(finding, "lost", None, "measured in the baseline and not in this run") for finding in lost]
     held.sort(key=lambda row: OUTCOMES.index(row.outcome))
     rows = {id(row.finding): row for row in held}
@@ -187,11 +190,20 @@ def _held(finding: Finding, before: Finding | None, row: Difference | None, marg
     return Held(finding, "held", row, f"not shown to be worse than the baseline: {span}")
 
 
+def _own(earlier: AuditRun, today: date) -> dict[str, Finding]:
+    """The baseline's findings under its own rules: what was switched off since, its rule with it, is lost, too."""
+    try:
+        own = Policy.model_validate(earlier.policy).model_copy(update={"waivers": ()})
+    except ValidationError:  # of another version
+        return {}
+    return {found.id: found for found in judge(earlier.evidence, (), (), own, today)}
+
+
 def _lost(later: AuditRun, before: Mapping[str, Finding]) -> list[Finding]:
-    """Gating findings that the baseline measured and this run did not: inconclusive, without the baseline's numbers."""
+    """Gating findings that the baseline measured and this run did not: failed, without the baseline's numbers."""
     now = {found.id for found in later.evidence if found.estimate is not None}
     blank: dict[str, Any] = {
-        "status": "inconclusive", "estimate": None, "interval": None, "mde": None, "n": 0, "baseline": {}, "cells": [],
+        "status": "fail", "estimate": None, "interval": None, "mde": None, "n": 0, "baseline": {}, "cells": [],
         "reason": "lost: measured in the baseline and not in this run",
         "remedy": "run this check again, or make the baseline again without it",
     }  # fmt: skip

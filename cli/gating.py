@@ -15,7 +15,7 @@ import typer
 from . import options as opt
 
 if TYPE_CHECKING:
-    from ..audit.evidence import AuditRun
+    from ..audit.evidence import AuditRun, Finding
     from ..audit.policy import Policy
 
 
@@ -83,7 +83,7 @@ def gate(
     lines: list[str] = []
     states: dict[str, str] = {}
     if baseline is None:
-        record = _alone(record, rules, today)
+        record = _alone(record, rules, today, policy is not None)
     else:
         record, lines, states = _against(record, folder, baseline, rules, today, margin, any_data)
     uri = places.POLICY if policy is None else _relative(policy)
@@ -106,6 +106,34 @@ def gate(
     raise typer.Exit(0 if exit_zero and record.exit_code in (1, 4) else record.exit_code)
 
 
+def _with_demanded(record: AuditRun, rules: Policy, findings: list[Finding]) -> list[Finding]:
+    """The findings, and an inconclusive one for every rule of severity error whose evidence the run does not have.
+
+    A run leaves out what its policy switches off; a gate that demands it cannot let it pass unseen.
+    """
+    from fnmatch import fnmatchcase
+
+    from ..audit.evidence import Finding
+
+    left_out = {entry.check for entry in record.skipped}
+    off = {name for name, settings in rules.checks.items() if settings.get("enabled") is False}
+    lacking = [
+        rule for rule in rules.rules
+        if rule.severity == "error" and rule.select.split(".")[0] not in left_out | off
+        and not any(fnmatchcase(evidence.id, rule.select) for evidence in record.evidence)
+    ]  # fmt: skip
+    names = {rule.select for rule in lacking}
+    return [finding for finding in findings if finding.id not in names] + [
+        Finding(
+            id=rule.select, check=rule.select.split(".")[0], title="Demanded and not measured", status="inconclusive",
+            severity="error", measure="", unit="", estimate=None, interval=None, confidence=0.0, bound=rule.bound,
+            direction="higher", n=0, reason="the policy of the gate demands it, and this run did not measure it",
+            bound_reason=rule.reason, remedy="run the audit with this policy, or drop the rule",
+        )
+        for rule in lacking
+    ]  # fmt: skip
+
+
 def _finished(record: AuditRun, folder: Path) -> AuditRun:
     from ..datasets.errors import UnfinishedError
 
@@ -114,10 +142,11 @@ def _finished(record: AuditRun, folder: Path) -> AuditRun:
     return record
 
 
-def _alone(record: AuditRun, rules: Policy, today: date) -> AuditRun:
+def _alone(record: AuditRun, rules: Policy, today: date, demands: bool) -> AuditRun:
     from ..audit.verdict import conclude, judge
 
     findings = judge(record.evidence, record.skipped, record.failures, rules, today)
+    findings = _with_demanded(record, rules, findings) if demands else findings
     verdict, code = conclude(findings, rules, not record.failures, record.target.verified is False)
     return _judged(record, rules, {"findings": findings, "verdict": verdict, "exit_code": code})
 
@@ -127,10 +156,13 @@ def _against(
 ) -> tuple[AuditRun, list[str], dict[str, str]]:
     """The record as it stands against the baseline, a line for every finding that gates, and SARIF's word for each."""
     from ..audit.regressions import regressions
+    from ..datasets.errors import InputError
     from ..fairness.compare import exposure_errors
     from ..reports import text
     from .records import read_run
 
+    if folder.resolve() == baseline.resolve():
+        raise InputError(f"--baseline {baseline}: is the run itself, against which nothing can be worse")
     earlier = _finished(read_run(baseline), baseline)
     errors = exposure_errors((earlier, baseline), (record, folder))
     found = regressions(earlier, record, rules, today, errors, margin=margin, any_data=any_data)

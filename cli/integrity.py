@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import __version__
 from . import options as opt
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ def sign(
     from ..reports.integrity.signing import sign as signed
 
     run, raw = read_record(folder)
+    writer = run.environment.get("recaudit")
+    if writer != __version__:  # its verdict and reports could not be held against what they were made from
+        raise InputError(
+            f"{folder}: not signed: written by recaudit {writer}, this is {__version__}; sign with the version that "
+            "wrote it, or run the audit again"
+        )
     names, _ = walk(folder)
     for check in consistency(folder, run, raw, frozenset(names), renderers_here()):
         if check.outcome == "failed":
@@ -134,7 +141,9 @@ def _show(found: Verification, folder: Path, quiet: bool) -> None:
     for check in found.checks:
         if not quiet or check.outcome == "failed":
             typer.echo(f"{_MARKS[check.outcome]:>11}  {check.name:<10}  {check.detail}")
+    confirmed = any(check.name == "verdict" and check.outcome == "ok" for check in found.checks)
     said = "" if found.audit is None else f"; the audit's own verdict: {found.audit}"
+    said += "" if confirmed or not said else ", NOT confirmed here"
     typer.echo(f"{folder}: {_SAID[found.outcome]} (exit code {found.exit_code}){said}")
 
 

@@ -105,8 +105,11 @@ def run(
 
     rules, probes, protocol = prepare(policy, preset, seed, only or [])
     target = opt.open_any(model, data, recommend_cmd, refit_cmd, python, lists, endpoint, timeout)
-    if fresh:
-        shutil.rmtree(out / "cells", ignore_errors=True)
+    cells = out / "cells"
+    if fresh and cells.is_symlink():
+        cells.unlink()
+    elif fresh and cells.exists():
+        shutil.rmtree(cells)
     record = audit_into(target, rules, probes, protocol, out, jobs=jobs, backend=backend, quiet=quiet)
     show(record, out, quiet)
     failed_gate = record.exit_code in (1, 4)

@@ -62,6 +62,10 @@ def verdict_sentences(reading: Reading) -> list[Sentence]:
     sentences: list[Sentence] = []
     if run.verdict == "fail":
         sentences.append([f"{plural(failed, 'finding')} broke a bound that the policy treats as an error."])
+    elif run.verdict == "pass" and (excused := sum(finding.status == "waived" for finding in gating)):
+        many = plural(excused, "finding that is excused", "findings that are excused")
+        sentences.append([f"But for {many}, by a waiver or by the baseline, no bound that the policy treats as an "
+                          "error was broken in what was tested."])  # fmt: skip
     elif run.verdict == "pass":
         sentences.append(["No bound that the policy treats as an error was broken in what was tested."])
     elif not any(finding.status in ("pass", "fail", "inconclusive") for finding in findings):

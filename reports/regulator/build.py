@@ -17,8 +17,8 @@ from ..summary import Answer, answers, counts, verdict_sentences
 from ..text import Data, Sentence, count, cut, percent, plural, when
 from . import annex, results
 from .document import Blanks, Block, Bullets, Document, Paragraph, Section, Table, plain
-from .edition import EDITIONS, MANIPULATION, Edition
-from .threats import ALWAYS, THREATS
+from .edition import EDITIONS, Edition
+from .threats import ALWAYS, THREATS, UNAVAILABLE
 
 RULES, WAIVERS = 200, 200
 """Rows of the policy that are printed at most."""
@@ -38,7 +38,7 @@ def document(run: AuditRun, audience: str = "regulator") -> Document:
     sections = [
         _summary(reading, edition),
         _scope(run, edition),
-        _criteria(run),
+        _criteria(run, edition),
         _coverage(reading, edition),
         _methods(reading, edition),
         results.findings(reading, edition),
@@ -75,7 +75,7 @@ def _summary(reading: Reading, edition: Edition) -> Section:
 
 def _open(answer: Answer, edition: Edition) -> Sequence[Sentence]:
     """The sentences of an answer; none where they would say how to manipulate."""
-    return answer.sentences if edition.details or answer.section not in MANIPULATION else ()
+    return answer.sentences if edition.shows(answer.section) else ()
 
 
 def _joined(sentences: Sequence[Sentence]) -> Sentence:
@@ -121,28 +121,35 @@ def _reproduced(value: bool | None) -> str:
     return {True: "yes", False: "no", None: "none are stored"}[value]
 
 
-def _criteria(run: AuditRun) -> Section:
+def _criteria(run: AuditRun, edition: Edition) -> Section:
     rules = policy_rules(run)
     rows: list[list[Sentence]] = [
-        [[Data(cut(rule["select"], 120))], [Data(cut(rule["bound"], 40))], [Data(cut(rule["severity"], 20))],
-         [Data(cut(rule["reason"] or "none given", 300))], [Data(cut(rule["author"] or "none named", 60))]]
+        [_named(rule["select"], rule["select"], edition), [Data(cut(rule["bound"], 40))],
+         [Data(cut(rule["severity"], 20))], _named(rule["select"], rule["reason"] or "none given", edition),
+         [Data(cut(rule["author"] or "none named", 60))]]
         for rule in rules[:RULES]
     ]  # fmt: skip
     said: list[Block] = [
         Paragraph(
-            ["The policy is the method declared before the tests: its SHA-256 was taken before the first cell was "
-             "computed, and every bound in it has a reason. A finding passes or fails only if its whole interval lies "
-             "on one side of the bound. Findings of severity “error” decide the verdict."]
+            ["The policy is the method declared before the tests: its SHA-256 was taken before this run computed a "
+             "cell, and every bound in it has a reason. Cells that an earlier run in the same folder had computed are "
+             "used again if all that determines them is the same. A finding passes or fails only if its whole "
+             "interval lies on one side of the bound. Findings of severity “error” decide the verdict."]
         ),
         Table("Bounds (materiality thresholds)", ("Evidence", "Bound", "Severity", "Reason", "Author"), rows,
               (0.3, 0.1, 0.1, 0.36, 0.14), frozenset({1}), max(0, len(rules) - RULES)),
-        Paragraph(["Changes to the method during the audit: none are recorded; under a changed policy the record would "
-                   "have another digest."]),
+        Paragraph(["Changes to the method during this run: none are recorded. What earlier runs in the same folder "
+                   "were asked is not part of this record."]),
     ]  # fmt: skip
     waivers = policy_waivers(run)
     if waivers:
         cells: list[list[Sentence]] = [
-            [[Data(cut(entry[name], 200))] for name in ("check", "owner", "reason", "expires")]
+            [
+                _named(entry["check"], entry["check"], edition),
+                [Data(cut(entry["owner"], 200))],
+                _named(entry["check"], entry["reason"], edition),
+                [Data(cut(entry["expires"], 40))],
+            ]
             for entry in waivers[:WAIVERS]
         ]
         said.append(Table("Waivers", ("Finding", "Owner", "Reason", "Last day"), cells, (0.3, 0.15, 0.4, 0.15),
@@ -150,6 +157,13 @@ def _criteria(run: AuditRun) -> Section:
     else:
         said.append(Paragraph(["The policy waives nothing."]))
     return Section("criteria", "Criteria and materiality", said)
+
+
+def _named(check: str, words: str, edition: Edition) -> Sentence:
+    """Words of the policy on a check, or that they are withheld."""
+    if edition.shows(check):
+        return [Data(cut(words, 300))]
+    return [f"withheld ({THREATS[first].area.lower() if (first := check.split('.')[0]) in THREATS else 'a check'})"]
 
 
 def _coverage(reading: Reading, edition: Edition) -> Section:
@@ -171,13 +185,30 @@ def _coverage(reading: Reading, edition: Edition) -> Section:
         else:
             missing = next((e.missing for e in run.evidence if e.check == check and e.missing), None)
             why = reasons.get(check) or missing
-            rows.append([name, ["NOT TESTED"], [Data(cut(why, 300)) if why else "the policy does not ask for it"]])
+            told: str | Data = Data(cut(why, 300)) if why else _unasked(run, check)
+            rows.append([name, ["NOT TESTED"], [told if edition.shows(check) or not why else "the reason is withheld"]])
     for failure in run.failures[:20]:
         cell: Sentence = [Data(cut(failure.label, 80))] if edition.details else ["a cell"]
-        rows.append([cell, ["COULD NOT FINISH"], [Data(cut(failure.error, 200))]])
+        rows.append(
+            [
+                cell,
+                ["COULD NOT FINISH"],
+                [Data(cut(failure.error, 200)) if edition.details else "the error is withheld"],
+            ]
+        )
     table = Table("What was tested and what was not", ("Area", "Tested", "Findings, or why not"), rows,
                   (0.28, 0.17, 0.55), hidden=max(0, len(run.failures) - 20))  # fmt: skip
     return Section("coverage", "What was tested, and what was not", [table])
+
+
+def _unasked(run: AuditRun, check: str) -> str:
+    """Why an area was not tested of which neither evidence nor a reason is there."""
+    if check in UNAVAILABLE:
+        return "this version of recaudit has no such check"
+    asked = run.policy.get("checks")
+    own = asked.get(check) if isinstance(asked, dict) else None
+    off = isinstance(own, dict) and own.get("enabled") is False
+    return "the policy switches it off" if off else "the policy does not ask for it"
 
 
 def _tally(findings: Sequence[Finding]) -> str:

@@ -22,6 +22,10 @@ class Edition:
     left_out: str | None
     details: bool
 
+    def shows(self, check: str) -> bool:
+        """Whether a check's findings, or a rule or waiver on it, are told one by one."""
+        return self.details or check.split(".")[0] in OPEN
+
 
 EDITIONS: dict[str, Edition] = {
     "regulator": Edition("regulator", None, True),
@@ -33,5 +37,6 @@ EDITIONS: dict[str, Edition] = {
     ),
 }
 
-MANIPULATION = frozenset({"promotion", "demotion", "takeover", "rewriting", "defense", "certificate", "simulate"})
-"""Checks whose findings say how the system can be manipulated."""
+OPEN = frozenset({"quality", "utility", "exposure", "groups", "unlearning", "privacy"})
+"""Checks whose findings say nothing about how the system can be manipulated; all others are told in ranges, those of
+outsiders among them."""

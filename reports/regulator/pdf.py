@@ -83,7 +83,7 @@ def _content(found: Document, figures: list[str]) -> dict[str, Any]:
 
 def _section(section: Section, figures: list[str]) -> dict[str, Any]:
     return {
-        "title": _shown(section.title),
+        "title": _shown(section.title).strip() or "Further",  # PDF/UA refuses a heading of nothing
         "blocks": [_block(block, figures) for block in beside(section.blocks)],
         "parts": [_section(part, figures) for part in section.parts],
     }

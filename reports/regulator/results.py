@@ -13,13 +13,11 @@ from ..simulation_parts import loops, panels
 from ..text import Data, Sentence, count, cut, decimals, number, percent, plural
 from .clauses import Borne, borne, maps, unknown
 from .document import Block, Bullets, Figure, Paragraph, Section, Table
-from .edition import MANIPULATION, Edition
+from .edition import Edition
 from .threats import THREATS
 
 ROWS = 300
 """Findings of an area that are printed at most."""
-NAMED = 6
-"""Findings that a clause names at most; their number is always told."""
 PANELS = 4
 
 
@@ -29,8 +27,8 @@ def findings(reading: Reading, edition: Edition) -> Section:
     measured = [evidence.check for evidence in reading.run.evidence if evidence.estimate is not None]
     for check in dict.fromkeys([*(finding.check for finding in reading.findings), *measured]):
         found = reading.of_check(check)
-        title = THREATS[check].area if check in THREATS else check.capitalize() if check.isascii() else "Further"
-        open_ = edition.details or check not in MANIPULATION
+        title = THREATS[check].area if check in THREATS else cut(check.capitalize(), 80) or "Further"
+        open_ = edition.shows(check)
         blocks: list[Block] = [_table(found, title) if open_ else _ranges(found, title)]
         if not found:
             blocks = [Paragraph(["No rule of the policy judges what was measured here."])]
@@ -117,7 +115,7 @@ def residual(reading: Reading, edition: Edition) -> Section:
     left = [f for f in reading.findings if f.status in ("fail", "waived")]
     lines: list[Sentence] = [
         [Data(cut(f.title, 200)), ": ", Data(cut(f.remedy, 300))]
-        for f in left[:40] if f.remedy and (edition.details or f.check not in MANIPULATION)
+        for f in left[:40] if f.remedy and edition.shows(f.check)
     ]  # fmt: skip
     if lines:
         blocks += [Paragraph(["What the findings themselves suggest:"]), Bullets(lines)]
@@ -137,7 +135,7 @@ def _mitigations(reading: Reading) -> list[Block]:
         told += [" (", Data(cut(named, 60)), ")"]
     told.append(f" the worst attack still moves a target's rank by {number(best.estimate)} halvings")
     if isinstance(price, int | float):
-        told.append(f"; it costs {percent(abs(float(price)))} of the utility")
+        told.append(f"; it {'costs' if price > 0 else 'gains'} {percent(abs(float(price)))} of the utility")
     return [Paragraph([*told, "."])]
 
 
@@ -147,7 +145,7 @@ def clauses(run: AuditRun) -> Section:
                       "clause applies, and whether it is complied with, is not decided here."]  # fmt: skip
     parts: list[Section] = []
     for found in maps():
-        rows = [_clause(entry) for entry in borne(run, found)]
+        rows = [_clause(run, entry) for entry in borne(run, found)]
         head = ("Clause", "Evidence in this audit", "Can support", "Does not show")
         note = f"{found.note} Map version {found.version}, checked on {found.checked_on}; source: {found.source}"
         table = Table(found.title, head, rows, (0.22, 0.26, 0.26, 0.26))
@@ -162,13 +160,24 @@ def clauses(run: AuditRun) -> Section:
     return Section("clauses", "Clauses of laws and standards", blocks, parts)
 
 
-def _clause(entry: Borne) -> list[Sentence]:
-    tally = Counter(state(finding) for finding in entry.findings)
-    told: list[str | Data] = ["NOT TESTED"]
-    if entry.findings:
-        told = [", ".join(f"{count(tally[name])} {WORDS[name].lower()}" for name in ORDER if tally[name])]
-        worst = sorted(entry.findings, key=lambda f: ORDER.index(state(f)))[:NAMED]
-        checks = dict.fromkeys(finding.check for finding in worst)
-        told.append(": " + ", ".join(THREATS[c].area.lower() if c in THREATS else "further" for c in checks))
+def _clause(run: AuditRun, entry: Borne) -> list[Sentence]:
     clause = entry.clause
-    return [[f"{clause.id}: {clause.title}"], told, [clause.supports], [clause.cannot]]
+    title = [f"{clause.id}: {clause.title}"]
+    if not clause.checks and not entry.findings:
+        return [title, ["no test; this record itself"], [clause.supports], [clause.cannot]]
+    measured = {evidence.check for evidence in run.evidence if evidence.estimate is not None}
+    by_check: dict[str, Counter[State]] = defaultdict(Counter)
+    for finding in entry.findings:
+        by_check[finding.check][state(finding)] += 1
+    told = [
+        f"{_area(check)}: {', '.join(f'{count(tally[name])} {WORDS[name].lower()}' for name in ORDER if tally[name])}"
+        for check, tally in by_check.items()
+    ]
+    told += [f"{_area(check)}: measured, no bound" for check in clause.checks if check in measured - by_check.keys()]
+    lacking = [_area(check) for check in clause.checks if check not in measured]
+    told += [f"NOT TESTED: {', '.join(lacking)}"] if lacking else []
+    return [title, ["; ".join(told) + "."], [clause.supports], [clause.cannot]]
+
+
+def _area(check: str) -> str:
+    return THREATS[check].area.lower() if check in THREATS else "further"

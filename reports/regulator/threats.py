@@ -119,5 +119,8 @@ THREATS: dict[str, Threat] = {
 }  # fmt: skip
 """By the name of a check; checks of outsiders have no entry and are described by their evidence alone."""
 
+UNAVAILABLE = frozenset({"privacy"})
+"""Areas that a reader expects and that no check of this version tests."""
+
 ALWAYS = ("quality", "exposure", "groups", "promotion", "demotion", "defense", "unlearning", "privacy")
 """Areas that every report names, tested or not; the others where the audit asked for them."""

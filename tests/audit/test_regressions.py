@@ -104,6 +104,9 @@ def test_a_paired_error_of_users_sharpens_the_difference() -> None:
 def test_the_margin_tolerates_a_worsening_and_may_not_be_negative() -> None:
     assert against(users(0.2), users(0.3), margin=0.05).exit_code == 1
     assert against(users(0.2), users(0.3), margin=0.1).exit_code == 0
+    for margin in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="margin"):
+            against(users(0.2), users(0.3), margin=margin)
     with pytest.raises(InputError, match="margin"):
         against(users(0.2), users(0.3), margin=-1)
 
@@ -133,14 +136,14 @@ def test_without_an_interval_the_absolute_rule_decides() -> None:
 
 
 @pytest.mark.parametrize("gone", [[], [users(None, None, "exposure.qf@5")]], ids=["absent", "unmeasured"])
-def test_what_got_lost_is_inconclusive_and_carries_no_old_numbers(gone: list[Evidence]) -> None:
+def test_what_got_lost_fails_and_carries_no_old_numbers(gone: list[Evidence]) -> None:
     before = record(users(0.2), users(0.3, name="exposure.qf@5"))
     found = regressions(before, record(users(0.2), *gone), POLICY, TODAY)
-    assert found.held[0].outcome == "lost" and found.verdict == "inconclusive" and found.exit_code == 0
+    assert found.held[0].outcome == "lost" and found.verdict == "fail" and found.exit_code == 1
     (lost,) = [finding for finding in found.findings if finding.id == "exposure.qf@5"]
-    assert lost.status == "inconclusive" and lost.estimate is None and lost.interval is None
-    strict = POLICY.model_copy(update={"strict": True})
-    assert regressions(before, record(users(0.2), *gone), strict, TODAY).exit_code == 4
+    assert lost.status == "fail" and lost.estimate is None and lost.interval is None
+    silent = POLICY.model_copy(update={"rules": POLICY.rules[:0]})  # its rule went with it
+    assert regressions(before, record(users(0.2), *gone), silent, TODAY).exit_code == 1
 
 
 def test_inconclusive_under_a_strict_policy_counts_only_where_it_passed_before() -> None:

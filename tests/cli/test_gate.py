@@ -262,3 +262,17 @@ def test_an_unfinished_run_is_no_success(repository: Path) -> None:
     write(record(0.7, 0.0), repository / "whole")
     for arguments in (["gate", "half"], ["gate", "whole", "--baseline", "half"], ["gate", "half", "--exit-zero"]):
         assert CliRunner().invoke(app, arguments).exit_code == 3
+
+
+def test_a_run_is_no_baseline_of_itself(repository: Path) -> None:
+    answer = gate(repository, "failing", "--baseline", "candidate")
+    assert answer.exit_code == 2 and "is the run itself" in answer.output
+
+
+def test_what_the_policy_demands_and_the_run_has_not_cannot_pass(repository: Path) -> None:
+    git(repository, "checkout", "-q", "steady", check=True)
+    demand = "  - {select: 'takeover.*', bound: 0.1, reason: accounts are taken over}\n"
+    Path("more.yaml").write_text(RULES.rstrip() + "\n" + demand)
+    for more, code in (((), 0), (("--strict",), 4)):
+        answer = CliRunner().invoke(app, ["gate", "candidate", "--policy", "more.yaml", *more])
+        assert answer.exit_code == code and "verdict: inconclusive" in answer.output and "takeover.*" in answer.output

@@ -89,6 +89,15 @@ def test_a_record_that_contradicts_itself_is_not_signed(folder: Path, key: Path)
     assert not (folder / "manifest.json").exists() and not (folder / "manifest.dsse.json").exists()
 
 
+def test_a_record_of_another_version_is_not_signed(folder: Path, key: Path) -> None:
+    path = folder / "run.json"
+    record = json.loads(path.read_text())
+    record["environment"]["recaudit"] = "0.0.9"
+    path.write_text(json.dumps(record))
+    answer = call("sign", folder, "--key", key)
+    assert answer.exit_code == 2 and "written by recaudit 0.0.9" in answer.output
+
+
 def test_a_stale_report_is_not_signed(folder: Path, key: Path) -> None:
     (folder / "report.md").write_bytes(b"an older one")
     answer = call("sign", folder, "--key", key)
