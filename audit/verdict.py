@@ -12,6 +12,7 @@ gate. A waived finding counts for nothing, an expired waiver for nothing either.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
@@ -110,6 +111,9 @@ def _finding(found: Evidence, rule: Rule, confidence: float, failures: Sequence[
     if interval is not None and found.limits is not None:
         low, high = found.limits
         interval = max(interval[0], low), min(interval[1], high)
+    if interval is not None and not all(map(math.isfinite, interval)):
+        interval = None  # numbers so large that nothing can be said of them
+    mde = mde if mde is not None and math.isfinite(mde) else None
     status, reason, settles = _status(found, rule.bound, interval, confidence)
     if found.estimate is None and failures:
         more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""

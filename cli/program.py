@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -45,6 +46,9 @@ class Commands(TyperGroup):
             message = " ".join(str(error).split())
             typer.echo(f"recaudit: {message}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:  # who read the answer has read enough; nothing more can be written there
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
         except OSError as error:  # a full disk, a folder without permission; named by the error itself
             if ctx.find_root().meta.get("debug"):
                 raise

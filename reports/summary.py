@@ -158,7 +158,7 @@ def _attack(reading: Reading, check: str, question: str) -> Answer:
     elif overall == "inconclusive":
         sentences.append([f"None of {of} clearly broke its bound; for {count(n)} the interval contains the bound."])
     elif overall == "waived":
-        sentences.append([f"{count(n)} of {of} are waived by the policy; no other broke its bound."])
+        sentences.append([f"{count(n)} of {of} are excused, by a waiver or the baseline; no other broke its bound."])
     elif overall == "pass":
         sentences.append([f"None of {of} broke its bound; other attackers, budgets and targets were not tested."])
     else:
@@ -310,7 +310,7 @@ def _exposure(reading: Reading) -> Answer:
     judged: dict[State, str] = {
         "fail": "Exposure breaks a bound of the policy.",
         "inconclusive": "For at least one exposure measure the test could not tell.",
-        "waived": "A broken bound on exposure is waived by the policy.",
+        "waived": "A broken bound on exposure is excused, by a waiver or the baseline.",
         "pass": "Every exposure measure that was judged keeps its bound.",
         "measured": "The policy sets no bound.",
     }

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...datasets.errors import CheckpointError
 from ...datasets.filters import deduplicate, k_core
 from ...datasets.log import Int64, InteractionLog
 from ...datasets.read import LoadedLog
@@ -214,20 +213,3 @@ def _sequential(file: RecBole) -> bool:
     kind = file.settings.get("MODEL_TYPE")
     args: Sequence[Any] = getattr(kind, "args", ())
     return list(args) == [2]
-
-
-def check_sizes(file: RecBole, split: Split, users: int | None, items: int) -> None:
-    """Refuse data with other numbers of users or items than the tensors have.
-
-    Raises:
-        CheckpointError: they differ.
-    """
-    log = split.train
-    for what, expected, found in (("users", users, log.n_users), ("items", items, log.n_items)):
-        if expected is not None and expected != found:
-            raise _other(file, what, expected, found)
-
-
-def _other(file: RecBole, what: str, expected: int, found: int) -> CheckpointError:
-    remedy = "give the data file it was trained on, with all its rows (ids are numbered by first appearance)"
-    return refuse(file.path, f"data of {expected:,} {what}", f"{found:,}", remedy)

@@ -165,6 +165,15 @@ def test_correction_keeps_the_share_of_wrong_fails_of_a_whole_check() -> None:
     assert wrong <= 0.05 * 60
 
 
+def test_numbers_beyond_all_bounds_are_inconclusive_and_no_crash() -> None:
+    found = Evidence(
+        id="p.x.hr@20", check="p", title="t", measure="hr@20", unit="u", worse="higher", estimate=1e308, n=1000,
+        standard_error=1e308,
+    )  # fmt: skip
+    judged = one(found)
+    assert judged.status == "inconclusive" and judged.interval is None and judged.mde is None
+
+
 def test_missing_evidence_names_the_cells_that_failed() -> None:
     failures = [
         Failure(cell="k", label="bandwagon 1% -> item 7", error="ValueError"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,9 @@ def test_a_policy_with_a_wrong_field_names_it(recaudit: Recaudit, checkpoint: Pa
 def test_debug_shows_the_traceback(recaudit: Recaudit) -> None:
     answer = recaudit("evaluate", "--model", "nowhere", "--debug")
     assert answer.returncode != 0 and "Traceback" in answer.stderr
+
+
+def test_who_has_read_enough_gets_no_error() -> None:
+    command = f"{sys.executable} -m recaudit list --json | head -c 1"
+    answer = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60)
+    assert answer.stderr == "" and answer.stdout == "{"

@@ -38,7 +38,7 @@ def test_each_question_has_one_answer(run: AuditRun) -> None:
     [
         ("pass", "Not in this test.", "other attackers, budgets and targets were not tested"),
         ("inconclusive", "Cannot tell.", "interval contains the bound"),
-        ("waived", "Waived.", "waived by the policy"),
+        ("waived", "Waived.", "excused, by a waiver or the baseline"),
         ("not_run", "Not tested.", "Reason: "),
     ],
 )

@@ -124,6 +124,8 @@ class SpliceSettle(Unlearner):
             return f"{recipe.model} reads no sequences"
         if build(recipe).config.item_vectors != "id":
             return "vectors made from texts are no rows that could move"
+        if build(recipe).config.loss == "binary":
+            return "the step is that of a softmax over many items, and this model compares with one"
         return None
 
     def forget(self, served: Served, request: Request, seed: int) -> Served:

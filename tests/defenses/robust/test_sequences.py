@@ -123,10 +123,11 @@ def test_every_batch_comes_again_unless_nothing_is_moved() -> None:
     assert not any(isinstance(batch, Again) for batch in within("adv-train", eps=0.0)[1])
 
 
-@pytest.mark.parametrize("loss", ["full", "sampled"])
-@pytest.mark.parametrize("model", ["sasrec", "gru4rec"])
+@pytest.mark.parametrize("loss", ["full", "sampled", "binary"])
+@pytest.mark.parametrize("model", ["sasrec", "sasrec-left", "gru4rec"])
 def test_unmoved_inputs_give_the_victims_loss_and_the_gradient_is_that_of_differences(model: str, loss: str) -> None:
-    recipe = Recipe(model, {**RECIPES[model].config, "dropout": 0.0, "loss": loss, "negatives": 8}, 1)
+    base = RECIPES[model.removesuffix("-left")].config
+    recipe = Recipe(model, {**base, "dropout": 0.0, "loss": loss, "negatives": 8}, 1)
     own, batches = within("adv-train", recipe)
     batch = batches[0]
     with one_thread():

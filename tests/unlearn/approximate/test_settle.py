@@ -36,6 +36,7 @@ def test_conformance_with_a_sampled_loss() -> None:
 
 def test_other_models_are_refused() -> None:
     assert "reads no sequences" in str(SpliceSettle().why_not(Recipe("mf", {}), small_log()))
+    assert "softmax" in str(SpliceSettle().why_not(Recipe("sasrec", {"loss": "binary"}), small_log()))
     assert "texts" in str(SpliceSettle().why_not(Recipe("sasrec", {"item_vectors": "text"}), small_log()))
 
 
