@@ -44,8 +44,8 @@ def plant(
     """
     from ..datasets.demo import load_demo
     from ..datasets.read import read_log
-    from ..unlearn.verify.planting import plant as planted
-    from ..unlearn.verify.secret import save
+    from ..privacy.canaries.planting import plant as planted
+    from ..privacy.canaries.secret import save
     from .tables import write_table
 
     found = planted((load_demo() if data is None else read_log(data)).log, kind.value, count, seed)
@@ -81,14 +81,15 @@ def canaries(
     import json
     from dataclasses import asdict, replace
 
-    from ..unlearn.verify.canaries import statistic, test
-    from ..unlearn.verify.planting import request, trained
-    from ..unlearn.verify.secret import load
+    from ..privacy.canaries.planting import trained
+    from ..privacy.canaries.secret import load
+    from ..privacy.canaries.trace import statistic, test
+    from ..unlearn.request import of_canaries
 
     target = opt.open_target(before, data)
     split = target.split
     planted = trained(load(secret, split.history.plus(split.test)), split.train)
-    retained = request(planted).retained(planted.log)
+    retained = of_canaries(planted).retained(planted.log)
     after_model = opt.open_second(after, target, replace(split, train=retained)).model
     found = {
         name: test(statistic(model, planted, retained), planted.included)

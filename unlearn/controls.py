@@ -13,8 +13,8 @@ from scipy import sparse
 from ..datasets.log import Int32, InteractionLog
 from ..recommenders.base import Recipe
 from ..recommenders.catalogue import build
+from ..recommenders.fold_in import mapped, means
 from .base import Served, Unlearner
-from .fold_in import mapped, means
 from .request import Request
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
 from ..datasets.log import Int64, InteractionLog
+from ..privacy.canaries.planting import Planted
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,3 +155,13 @@ def pooled(log: InteractionLog, requests: list[Request], label: str = "") -> Req
         np.concatenate([getattr(request, part) for request in requests]) for part in ("rows", "users", "items")
     )
     return Request.of(log, name, rows=rows, users=users, items=items)
+
+
+def of_canaries(planted: Planted) -> Request:
+    """The request to forget every included canary: rows of `planted.log`."""
+    label = f"canaries, {int(planted.included.sum()):,} {planted.kind}"
+    if planted.kind == "users":
+        return Request.of(planted.log, label, users=planted.user[planted.included])
+    keys = planted.user * planted.log.n_items + planted.profiles.item
+    rows = np.flatnonzero(np.isin(planted.log.pair_keys, keys[planted.included]))
+    return Request.of(planted.log, label, rows=rows)

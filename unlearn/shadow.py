@@ -15,17 +15,16 @@ from ..audit.store import Store
 from ..datasets.errors import InputError, UnfinishedError
 from ..datasets.log import Int64, InteractionLog
 from ..datasets.seeding import derive, rng
+from ..privacy.places import following, places, prefixes
+from ..privacy.signals import Float64, logits
 from ..recommenders.base import Recommender
 from ..recommenders.catalogue import fit, reads_order
+from ..recommenders.fold_in import FoldedIn
 from ..recommenders.target import Target
 from .base import Served
 from .catalogue import build
-from .fold_in import FoldedIn
 from .request import Request
 from .verification import PROTOCOL
-from .verify.lira import logits
-from .verify.membership import Float64
-from .verify.places import following, places, prefixes
 from .verify.question import Question, question
 
 VERSION = 1
@@ -33,7 +32,7 @@ VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Shadows:
-    """What shadows say of pairs, by `lira.logits`.
+    """What shadows say of pairs, by `signals.logits`.
 
     Attributes:
         unlearned: float64 [K, P], of forgotten pairs, by models that were trained on them, then made to forget.

@@ -10,13 +10,13 @@ import torch
 from ...datasets.errors import InputError
 from ...datasets.log import Int64, InteractionLog
 from ...datasets.seeding import rng as seeded
+from ...privacy.places import following, places, prefixes
+from ...privacy.signals import percentiles
 from ...recommenders.base import Recommender
 from ...recommenders.catalogue import reads_order
 from ...recommenders.trainer import RankingTraining
 from ..base import Served
 from ..request import Request
-from ..verify.membership import percentiles
-from ..verify.places import following, places, prefixes
 
 _SAMPLE = 2000  # pairs of either kind that a check reads
 _OWN = 50  # held-out pairs that the touched users must have for these alone to be read

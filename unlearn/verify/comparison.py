@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .membership import distance, found_at, separation
+from ...privacy.signals import distance, found_at, separation
 
 Answers = Mapping[str, NDArray[Any]]
 """What a model answered (`question.answers`)."""

@@ -11,10 +11,7 @@ from scipy import stats
 
 from ...audit.statistics import clopper_pearson
 from ...datasets.errors import InputError
-from ...datasets.log import Int64, InteractionLog
-from ...recommenders.base import Recommender
-from ...recommenders.consumed import consumed
-from .membership import Float64, found_at, percentiles, separation
+from ...privacy.signals import Float64, found_at, separation
 
 POOLED_BELOW = 16
 """With fewer shadows on a side a variance of each pair's own says little: one for all pairs is taken."""
@@ -108,32 +105,6 @@ def lira(
 def _share(count: int, total: int, confidence: float) -> tuple[float, float]:
     low, high = clopper_pearson(np.array([count]), total, (1 - confidence) / 2)
     return float(low[0]), float(high[0])
-
-
-def logits(
-    model: Recommender, user: Int64, item: Int64, history: InteractionLog, prefix: InteractionLog | None = None
-) -> Float64:
-    """The log odds of the item against the user's other items outside the history: float64 [P].
-
-    log((r + 1/2) / (n - r + 1/2)), r of n items beaten, from `percentiles`: it needs ranks alone, so that it exists for
-    every recommender and does not move with the scale of the scores. It saturates where an item beats all others.
-
-    Args:
-        model: anything that scores.
-        user: int64 [P].
-        item: int64 [P].
-        history: what counts as known.
-        prefix: as in `percentiles`.
-
-    Raises:
-        DataError: a score is NaN.
-    """
-    known = consumed(history)
-    inside = np.isin(user * history.n_items + item, history.pair_keys)
-    others = np.maximum(history.n_items - np.diff(known.indptr)[user] - ~inside, 0)
-    beaten = percentiles(model, user, item, history, prefix) * others
-    found: Float64 = np.log((beaten + 0.5) / (others - beaten + 0.5))
-    return found
 
 
 def _normal(scores: Float64, pooled: bool, floor: float) -> tuple[Float64, NDArray[np.float64]]:

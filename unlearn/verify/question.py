@@ -11,12 +11,12 @@ from ...datasets.errors import DataError
 from ...datasets.log import Float32, Int64, InteractionLog
 from ...datasets.seeding import rng
 from ...datasets.split import Split
+from ...privacy.places import following, places, prefixes
+from ...privacy.signals import Float64, percentiles
 from ...recommenders.base import Recommender
+from ...recommenders.fold_in import FoldedIn
 from ...recommenders.ranking import rank
-from ..fold_in import FoldedIn
 from ..request import Request
-from .membership import Float64, percentiles
-from .places import following, places, prefixes
 
 K = 20
 _ENOUGH = 20

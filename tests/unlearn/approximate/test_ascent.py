@@ -10,6 +10,8 @@ import torch
 
 from recaudit.datasets.errors import InputError
 from recaudit.datasets.log import InteractionLog
+from recaudit.privacy.places import places, prefixes
+from recaudit.privacy.signals import percentiles
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
 from recaudit.unlearn.approximate.ascent import AscentConfig, AscentRepair, ascend
@@ -18,8 +20,6 @@ from recaudit.unlearn.approximate.reversal import Reversal
 from recaudit.unlearn.approximate.watch import Watch, values
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
-from recaudit.unlearn.verify.membership import percentiles
-from recaudit.unlearn.verify.places import places, prefixes
 
 from ..conformance import examine, requests, small_log
 

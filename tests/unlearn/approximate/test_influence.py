@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from recaudit.datasets.seeding import derive
+from recaudit.privacy.signals import percentiles
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import build, fit
 from recaudit.recommenders.sampling import Positives
 from recaudit.unlearn.approximate.gradients import FixedPairs, fixed, gradient, product
 from recaudit.unlearn.approximate.influence import Influence, InfluenceConfig, chosen, conjugate_gradient, scope
 from recaudit.unlearn.request import Request
-from recaudit.unlearn.verify.membership import percentiles
 
 from ..conformance import examine, requests, served, small_log
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from recaudit.datasets.errors import InputError
+from recaudit.privacy.signals import percentiles
 from recaudit.recommenders.base import Recipe
 from recaudit.unlearn.approximate.watch import Watch
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
-from recaudit.unlearn.verify.membership import percentiles
 
 from ..conformance import served, small_log
 

@@ -5,8 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from recaudit.datasets.errors import InputError
-from recaudit.datasets.log import InteractionLog
-from recaudit.unlearn.verify.lira import lira, logits
+from recaudit.unlearn.verify.lira import lira
 
 
 def normals(seed: int, count: int, pairs: int, apart: float, common: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -66,23 +65,3 @@ def test_wrong_scores_are_named() -> None:
             lira(first, second)
     with pytest.raises(InputError, match="not finite"):
         lira(good, np.full((4, 5), np.nan))
-
-
-class Fixed:
-    def __init__(self, table: list[list[float]]) -> None:
-        self.table = np.array(table, np.float32)
-        self.n_users, self.n_items = self.table.shape
-
-    def scores(self, users: np.ndarray, history: InteractionLog) -> np.ndarray:
-        found: np.ndarray = self.table[users]
-        return found
-
-
-def test_logits_by_hand() -> None:
-    ids = np.array(["0"]), np.array(list("abcde"))
-    history = InteractionLog(np.zeros(1, np.int32), np.zeros(1, np.int32), *ids)
-    model = Fixed([[0.5, 1, 2, 3, 3]])
-    found = logits(model, np.zeros(5, np.int64), np.arange(5), history)
-    # of the three others outside the history (four for the known item) 0, 0, 1, 2.5, 2.5 are beaten
-    beaten, others = np.array([0, 0, 1, 2.5, 2.5]), np.array([4, 3, 3, 3, 3])
-    np.testing.assert_allclose(found, np.log((beaten + 0.5) / (others - beaten + 0.5)))

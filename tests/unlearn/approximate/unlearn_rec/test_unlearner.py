@@ -12,6 +12,7 @@ import torch
 
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.synthetic import generate
+from recaudit.privacy.signals import percentiles
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import CATALOGUE, build
 from recaudit.recommenders.lightgcn import LightGCN
@@ -22,7 +23,6 @@ from recaudit.unlearn.approximate.unlearn_rec.unlearner import Memory, UnlearnRe
 from recaudit.unlearn.approximate.watch import Watch
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
-from recaudit.unlearn.verify.membership import percentiles
 
 from ...conformance import examine, served, small_log
 

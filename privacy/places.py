@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...datasets.log import Int64, InteractionLog
+from ..datasets.log import Int64, InteractionLog
 
 LONGEST = 1_000
 """Events before a place that are kept, the last ones: more than sequence models read."""

@@ -14,8 +14,8 @@ from ...datasets.errors import InputError
 from ...datasets.log import Float32, InteractionLog
 from ...datasets.seeding import rng
 from ...recommenders.base import Recommender
-from ..fold_in import FoldedIn
-from .membership import Float64, percentiles, separation
+from ...recommenders.fold_in import FoldedIn
+from ..signals import Float64, percentiles, separation
 from .planting import Planted, part_of
 
 _CELLS = 4_000_000  # labels permuted at a time

@@ -10,18 +10,19 @@ from scipy import stats
 
 from recaudit.datasets.errors import DataError, InputError
 from recaudit.datasets.log import InteractionLog
+from recaudit.privacy.canaries import trace
+from recaudit.privacy.canaries.planting import ACTIVE, Kind, Planted, plant
+from recaudit.privacy.canaries.secret import load, save
+from recaudit.privacy.canaries.trace import CanaryTest
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.controls import DoNothing, RowsOnly
 from recaudit.unlearn.exact.retrain import Retrain
 from recaudit.unlearn.exact.sisa import SISA, SISAConfig
-from recaudit.unlearn.verify import canaries
-from recaudit.unlearn.verify.canaries import CanaryTest
-from recaudit.unlearn.verify.planting import ACTIVE, Kind, Planted, plant, request
-from recaudit.unlearn.verify.secret import load, save
+from recaudit.unlearn.request import of_canaries
 
-from ..conformance import small_log
+from ...unlearn.conformance import small_log
 
 LOG = small_log(users=80, items=60, events=1_600)
 LARGER = small_log(users=300, items=150, events=6_000)
@@ -31,17 +32,17 @@ KINDS: tuple[Kind, ...] = ("pairs", "users")
 
 
 def outcome(planted: Planted, recipe: Recipe, unlearner: object, seed: int = 0) -> CanaryTest:
-    asked = request(planted)
+    asked = of_canaries(planted)
     before = Served(recipe, planted.log, fit(recipe, planted.log, seed))
     after = unlearner.forget(before, asked, seed + 1)  # type: ignore[attr-defined]
-    values = canaries.statistic(after.model, planted, after.log)
-    return canaries.test(values, planted.included, seed=seed)
+    values = trace.statistic(after.model, planted, after.log)
+    return trace.test(values, planted.included, seed=seed)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_log_is_the_old_one_with_the_included_ones_behind(kind: Kind) -> None:
     planted = plant(LOG, kind, 100, 3)
-    log, asked = planted.log, request(planted)
+    log, asked = planted.log, of_canaries(planted)
     assert 25 < planted.included.sum() < 75
     np.testing.assert_array_equal(asked.rows, np.arange(len(LOG), len(log)))
     assert asked.retained(log).take(np.arange(len(LOG))).pair_keys.tolist() == LOG.pair_keys.tolist()
@@ -90,13 +91,13 @@ def test_users_are_copies_with_one_swap_in_the_scored_half() -> None:
 
 def test_p_by_hand() -> None:
     values = np.array([4.0, 1.0, 3.0, 2.0]) / 10
-    found = canaries.test(values, np.array([True, False, True, False]))
+    found = trace.test(values, np.array([True, False, True, False]))
     assert found.exact
     assert found.difference == pytest.approx(0.2)
     assert found.auc == 1
     # six labellings; differences of means x 10: 2, 1, 0, 0, -1, -2
     assert (found.p, found.p_left, found.p_over) == pytest.approx((2 / 6, 1 / 6, 1))
-    found = canaries.test(values, np.array([True, True, False, False]))  # difference 0
+    found = trace.test(values, np.array([True, True, False, False]))  # difference 0
     assert (found.p, found.p_left, found.p_over) == pytest.approx((1, 4 / 6, 4 / 6))
 
 
@@ -104,20 +105,20 @@ def test_drawn_labels_agree_with_all_labels(monkeypatch: pytest.MonkeyPatch) -> 
     values = np.random.default_rng(0).random(14)
     values[:7] += 0.2
     included = np.arange(14) < 7
-    exact, drawn = canaries.test(values, included), canaries.test(values, included, draws=3_000)
+    exact, drawn = trace.test(values, included), trace.test(values, included, draws=3_000)
     assert exact.exact
     assert not drawn.exact
     for name in ("p", "p_left", "p_over"):
         p = getattr(exact, name)
         assert getattr(drawn, name) == pytest.approx(p, abs=4 * (p * (1 - p) / 3_000) ** 0.5 + 1 / 3_000)
-    assert canaries.test(np.arange(60.0), np.arange(60) >= 30, draws=99).p == 1 / 100  # never 0
-    same = canaries.test(np.full(60, 0.5), np.arange(60) >= 30, draws=99)
+    assert trace.test(np.arange(60.0), np.arange(60) >= 30, draws=99).p == 1 / 100  # never 0
+    same = trace.test(np.full(60, 0.5), np.arange(60) >= 30, draws=99)
     assert (same.p, same.p_left, same.p_over, same.auc) == (1, 1, 1, 0.5)
-    monkeypatch.setattr(canaries, "_CELLS", 50)
-    assert canaries.test(values, included, draws=3_000).p == pytest.approx(drawn.p, abs=0.03)
+    monkeypatch.setattr(trace, "_CELLS", 50)
+    assert trace.test(values, included, draws=3_000).p == pytest.approx(drawn.p, abs=0.03)
     for wrong in (np.ones(4, bool), np.zeros(4, bool)):
         with pytest.raises(InputError, match="nothing to compare"):
-            canaries.test(np.arange(4.0), wrong)
+            trace.test(np.arange(4.0), wrong)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -171,9 +172,9 @@ def test_canaries_in_the_history_are_not_read() -> None:
     for kind in KINDS:
         planted = plant(LOG, kind, 60, 0)
         model = fit(CHEAP, planted.log, 0)
-        kept = request(planted).retained(planted.log)
+        kept = of_canaries(planted).retained(planted.log)
         np.testing.assert_array_equal(
-            canaries.statistic(model, planted, planted.log), canaries.statistic(model, planted, kept)
+            trace.statistic(model, planted, planted.log), trace.statistic(model, planted, kept)
         )
 
 
@@ -182,7 +183,7 @@ def test_all_kinds_of_models_are_asked(model: str) -> None:
     epochs = {"dim": 8, "max_epochs": 1} if model in ("sasrec", "lightgcn", "fm") else {}
     for kind in KINDS:
         planted = plant(LOG, kind, 40, 0)
-        values = canaries.statistic(fit(Recipe(model, epochs), planted.log, 0), planted, planted.log)
+        values = trace.statistic(fit(Recipe(model, epochs), planted.log, 0), planted, planted.log)
         assert values.shape == (40,)
         assert ((values >= 0) & (values <= 1)).all()
 
@@ -192,12 +193,12 @@ def test_a_model_without_vectors_and_without_new_users_is_refused() -> None:
     before = Served(CHEAP, planted.log, fit(CHEAP, planted.log, 0))
     model = SISA(SISAConfig(shards=2)).prepare(before, 0).model
     with pytest.raises(InputError, match="plant pairs instead"):
-        canaries.statistic(model, planted, planted.log)
+        trace.statistic(model, planted, planted.log)
     planted = plant(LOG, "pairs", 40, 0)
     before = Served(CHEAP, planted.log, fit(CHEAP, planted.log, 0))
-    assert canaries.statistic(SISA(SISAConfig(shards=2)).prepare(before, 0).model, planted, planted.log).shape == (40,)
+    assert trace.statistic(SISA(SISAConfig(shards=2)).prepare(before, 0).model, planted, planted.log).shape == (40,)
     with pytest.raises(InputError, match="same users and items"):
-        canaries.statistic(before.model, planted, small_log())
+        trace.statistic(before.model, planted, small_log())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -220,8 +221,8 @@ def test_save_and_load(kind: Kind, bare: bool, tmp_path: Path) -> None:
     for name in ("account", "item", "value", "time"):
         np.testing.assert_array_equal(getattr(found.profiles, name), getattr(planted.profiles, name))
     np.testing.assert_array_equal(
-        canaries.statistic(fit(Recipe("ease", {}), other, 0), found, other),
-        canaries.statistic(fit(Recipe("ease", {}), planted.log, 0), planted, planted.log),
+        trace.statistic(fit(Recipe("ease", {}), other, 0), found, other),
+        trace.statistic(fit(Recipe("ease", {}), planted.log, 0), planted, planted.log),
     )
 
 

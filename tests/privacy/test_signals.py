@@ -9,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 from recaudit.datasets.errors import DataError
 from recaudit.datasets.log import InteractionLog
+from recaudit.privacy.signals import distance, found_at, logits, percentiles, separation
 from recaudit.recommenders.base import Recipe
-from recaudit.unlearn.verify.membership import distance, found_at, percentiles, separation
 
-from ..conformance import served, small_log
+from ..unlearn.conformance import served, small_log
 
 VALUES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5, 0.9, 1.0]), min_size=1, max_size=30)
 
@@ -47,7 +47,7 @@ def test_percentiles_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) ->
     model = served(Recipe("ials", {"dim": 4}), log).model
     users, items = np.repeat(np.arange(60), 3), np.tile([1, 5, 9], 60)
     whole = percentiles(model, users, items, log)
-    monkeypatch.setattr("recaudit.unlearn.verify.membership._CELLS", 90)
+    monkeypatch.setattr("recaudit.privacy.signals._CELLS", 90)
     np.testing.assert_allclose(percentiles(model, users, items, log), whole)
 
 
@@ -76,3 +76,13 @@ def test_found_at_counts_above_the_quantile() -> None:
     controls = np.arange(1000) / 1000
     assert found_at(np.array([0.5, 0.985, 0.9895, 0.995]), controls) == 0.5
     assert found_at(controls, controls) <= 0.01
+
+
+def test_logits_by_hand() -> None:
+    ids = np.array(["0"]), np.array(list("abcde"))
+    history = InteractionLog(np.zeros(1, np.int32), np.zeros(1, np.int32), *ids)
+    model = Fixed(np.array([[0.5, 1, 2, 3, 3]]))
+    found = logits(model, np.zeros(5, np.int64), np.arange(5), history)
+    # of the three others outside the history (four for the known item) 0, 0, 1, 2.5, 2.5 are beaten
+    beaten, others = np.array([0, 0, 1, 2.5, 2.5]), np.array([4, 3, 3, 3, 3])
+    np.testing.assert_allclose(found, np.log((beaten + 0.5) / (others - beaten + 0.5)))

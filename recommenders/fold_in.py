@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..datasets.log import Float32, Int64, InteractionLog
-from ..recommenders.base import Recommender
+from .base import Recommender
 
 _RIDGE = 1e-3  # of the mean eigenvalue
 

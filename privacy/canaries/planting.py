@@ -12,7 +12,6 @@ from ...datasets.errors import InputError
 from ...datasets.log import Int64, InteractionLog, Profiles
 from ...datasets.seeding import rng
 from ...recommenders.sampling import Positives
-from ..request import Request
 
 Kind = Literal["pairs", "users"]
 """A random item for a random active user; or a whole user, the copy of a real one with one item swapped."""
@@ -118,16 +117,6 @@ def trained(planted: Planted, log: InteractionLog) -> Planted:
     part = part_of(own, kept[own.account])
     profiles = replace(part, n_accounts=int(kept.sum()), account=account[part.account])
     return Planted(log, planted.kind, profiles, planted.user[kept], planted.included[kept])
-
-
-def request(planted: Planted) -> Request:
-    """The request to forget every included canary: rows of `planted.log`."""
-    label = f"canaries, {int(planted.included.sum()):,} {planted.kind}"
-    if planted.kind == "users":
-        return Request.of(planted.log, label, users=planted.user[planted.included])
-    keys = planted.user * planted.log.n_items + planted.profiles.item
-    rows = np.flatnonzero(np.isin(planted.log.pair_keys, keys[planted.included]))
-    return Request.of(planted.log, label, rows=rows)
 
 
 def part_of(profiles: Profiles, rows: NDArray[np.bool_]) -> Profiles:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recaudit.datasets.log import InteractionLog
-from recaudit.unlearn.verify.places import LONGEST, following, places, prefixes
+from recaudit.privacy.places import LONGEST, following, places, prefixes
 
 
 def log_of(user: list[int], item: list[int], time: list[int] | None) -> InteractionLog:

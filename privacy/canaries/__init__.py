@@ -1,0 +1,1 @@
+"""Canaries: events planted by fair coins before training, and what a model remembers of them."""

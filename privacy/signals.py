@@ -1,0 +1,121 @@
+"""How a model places given pairs among what their users have not met: the statistic that tells members."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.errors import DataError
+from ..datasets.log import Int64, InteractionLog
+from ..recommenders.base import Recommender
+from ..recommenders.consumed import consumed
+
+Float64 = NDArray[np.float64]
+
+_CELLS = 4_000_000  # scores held at a time: 16 MB
+
+
+def percentiles(
+    model: Recommender, user: Int64, item: Int64, history: InteractionLog, prefix: InteractionLog | None = None
+) -> Float64:
+    """The share of the user's other items outside the history that score lower than the item; ties count half.
+
+    Read all models of a comparison with the same history, the retain set: what is then left of a forgotten pair is in
+    the weights.
+
+    Args:
+        model: anything that scores.
+        user: int64 [P].
+        item: int64 [P], outside the history of their users unless `prefix` is given.
+        history: what counts as known, and what models that read histories read.
+        prefix: a user for each pair, who has what is to be read in place of the history (`places.prefixes`).
+
+    Returns:
+        float64 [P] in 0..1; 1 where every other item scores lower, .5 where the user has no other item.
+
+    Raises:
+        DataError: a score is NaN.
+    """
+    known = consumed(history)
+    found = np.empty(len(user))
+    order = np.argsort(user, kind="stable")
+    step = max(1, _CELLS // max(1, history.n_items))
+    for rows in np.array_split(order, max(1, -(-len(order) // step))):
+        asked, place = np.unique(user[rows], return_inverse=True)
+        table = model.scores(asked, history)[place] if prefix is None else model.scores(rows, prefix)
+        if np.isnan(table).any():
+            raise DataError("the model gives NaN as a score; no rank can be taken of it")
+        own = table[np.arange(len(rows)), item[rows]]
+        free = known[asked].toarray()[place] == 0
+        free[np.arange(len(rows)), item[rows]] = False
+        lower = ((table < own[:, None]) & free).sum(axis=1) + 0.5 * ((table == own[:, None]) & free).sum(axis=1)
+        count = free.sum(axis=1)
+        found[rows] = np.where(count > 0, lower / count.clip(1), 0.5)
+    return found
+
+
+def logits(
+    model: Recommender, user: Int64, item: Int64, history: InteractionLog, prefix: InteractionLog | None = None
+) -> Float64:
+    """The log odds of the item against the user's other items outside the history: float64 [P].
+
+    log((r + 1/2) / (n - r + 1/2)), r of n items beaten, from `percentiles`: it needs ranks alone, so that it exists for
+    every recommender and does not move with the scale of the scores. It saturates where an item beats all others.
+
+    Args:
+        model: anything that scores.
+        user: int64 [P].
+        item: int64 [P].
+        history: what counts as known.
+        prefix: as in `percentiles`.
+
+    Raises:
+        DataError: a score is NaN.
+    """
+    known = consumed(history)
+    inside = np.isin(user * history.n_items + item, history.pair_keys)
+    others = np.maximum(history.n_items - np.diff(known.indptr)[user] - ~inside, 0)
+    beaten = percentiles(model, user, item, history, prefix) * others
+    found: Float64 = np.log((beaten + 0.5) / (others - beaten + 0.5))
+    return found
+
+
+def separation(members: Float64, others: Float64, weights: Float64 | None = None) -> float:
+    """AUC of members against pairs that were never in the training data, 0..1; .5 is no difference.
+
+    Ties count half. Neither may be empty.
+
+    Args:
+        members: float64 [F].
+        others: float64 [C].
+        weights: float64 [C], what each counts, above 0; None for all ones.
+
+    Reference: Mann and Whitney 1947.
+    """
+    weights = np.ones(len(others)) if weights is None else weights
+    order = np.argsort(others, kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(weights[order])])
+    lower = below[np.searchsorted(others[order], members, side="left")]
+    not_higher = below[np.searchsorted(others[order], members, side="right")]
+    return float((lower + not_higher).mean() / (2 * below[-1]))
+
+
+def found_at(members: Float64, others: Float64, weights: Float64 | None = None, rate: float = 0.01) -> float:
+    """Share of the members above all but a share `rate` of the others: TPR at that FPR, 0..1."""
+    weights = np.ones(len(others)) if weights is None else weights
+    order = np.argsort(-others, kind="stable")
+    above = np.cumsum(weights[order]) / weights.sum()
+    place = int(np.searchsorted(above, rate, side="right"))
+    level = others[order][min(place, len(order) - 1)]
+    return float((members > level).mean())
+
+
+def distance(members: Float64, others: Float64, weights: Float64 | None = None) -> float:
+    """Largest gap between the two distribution functions, 0..1 (Kolmogorov-Smirnov)."""
+    weights = np.ones(len(others)) if weights is None else weights
+    places = np.unique(np.concatenate([members, others]))
+    order = np.argsort(others, kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(weights[order])]) / weights.sum()
+    of_others = below[np.searchsorted(others[order], places, side="right")]
+    of_members = np.searchsorted(np.sort(members), places, side="right") / len(members)
+    return float(np.abs(of_others - of_members).max())
