@@ -19,13 +19,16 @@ def check_classes() -> dict[str, type[Probe]]:
     from ..defenses.check import DefenseProbe
     from ..fairness.check import ExposureProbe
     from ..fairness.group_check import GroupsProbe
+    from ..privacy.extraction.check import ExtractionProbe
+    from ..privacy.membership.check import PrivacyProbe
     from ..quality.check import QualityProbe
     from ..simulation.check import SimulationProbe
     from ..unlearn.check import UnlearningProbe
 
     own: tuple[type[Probe], ...] = (
         QualityProbe, ExposureProbe, GroupsProbe, PromotionProbe, DemotionProbe, TakeoverProbe,
-        RewritingProbe, DefenseProbe, CertificateProbe, UnlearningProbe, SimulationProbe,
+        RewritingProbe, DefenseProbe, CertificateProbe, UnlearningProbe, PrivacyProbe,
+        ExtractionProbe, SimulationProbe,
     )  # fmt: skip
     others: list[type[Probe]] = [entry.load() for entry in entry_points(group="recaudit.checks")]
     return {probe.key: probe for probe in (*own, *others)}

@@ -22,6 +22,7 @@ from . import (
     listing,
     measure,
     policy,
+    privacy,
     records,
     reproducing,
     run,
@@ -84,6 +85,7 @@ app.command("attack")(attack.attack)
 app.command("detect")(detect.detect)
 app.command("measure")(measure.measure)
 app.add_typer(unlearn.app, name="unlearn")
+app.add_typer(privacy.app, name="privacy")
 app.command("compare")(comparing.compare)
 app.command("card")(tracking.card)
 app.command("log")(tracking.log)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.errors import DataError
-from ..datasets.log import Int64, InteractionLog
+from ..datasets.log import Float32, Int64, InteractionLog
 from ..recommenders.base import Recommender
 from ..recommenders.consumed import consumed
 
@@ -15,29 +17,47 @@ Float64 = NDArray[np.float64]
 _CELLS = 4_000_000  # scores held at a time: 16 MB
 
 
-def percentiles(
-    model: Recommender, user: Int64, item: Int64, history: InteractionLog, prefix: InteractionLog | None = None
-) -> Float64:
-    """The share of the user's other items outside the history that score lower than the item; ties count half.
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where a model places pairs among what their users have not met.
 
-    Read all models of a comparison with the same history, the retain set: what is then left of a forgotten pair is in
-    the weights.
+    Attributes:
+        beaten: float64 [P], the user's other items that score lower; ties count half.
+        others: float64 [P], how many others there are.
+        lead: float64 [P], the pair's score less log(sum of exp) of the others' scores: the log odds of the pair in a
+            softmax; 0 where there are no others.
+    """
+
+    beaten: Float64
+    others: Float64
+    lead: Float64
+
+    @property
+    def logits(self) -> Float64:
+        """log((beaten + 1/2) / (others - beaten + 1/2)), float64 [P]: ranks alone, finite."""
+        found: Float64 = np.log((self.beaten + 0.5) / (self.others - self.beaten + 0.5))
+        return found
+
+
+def placed(
+    model: Recommender, user: Int64, item: Int64, history: InteractionLog, prefix: InteractionLog | None = None
+) -> Placed:
+    """Where a model places pairs among the user's other items outside the history.
+
+    Read all models of a comparison with the same history: what is then left of a pair is in the weights.
 
     Args:
         model: anything that scores.
         user: int64 [P].
-        item: int64 [P], outside the history of their users unless `prefix` is given.
+        item: int64 [P], in the history or not.
         history: what counts as known, and what models that read histories read.
         prefix: a user for each pair, who has what is to be read in place of the history (`places.prefixes`).
-
-    Returns:
-        float64 [P] in 0..1; 1 where every other item scores lower, .5 where the user has no other item.
 
     Raises:
         DataError: a score is NaN.
     """
     known = consumed(history)
-    found = np.empty(len(user))
+    found = Placed(*(np.zeros(len(user)) for _ in range(3)))
     order = np.argsort(user, kind="stable")
     step = max(1, _CELLS // max(1, history.n_items))
     for rows in np.array_split(order, max(1, -(-len(order) // step))):
@@ -49,35 +69,45 @@ def percentiles(
         free = known[asked].toarray()[place] == 0
         free[np.arange(len(rows)), item[rows]] = False
         lower = ((table < own[:, None]) & free).sum(axis=1) + 0.5 * ((table == own[:, None]) & free).sum(axis=1)
-        count = free.sum(axis=1)
-        found[rows] = np.where(count > 0, lower / count.clip(1), 0.5)
+        found.beaten[rows], found.others[rows] = lower, free.sum(axis=1)
+        found.lead[rows] = _lead(own, table, free)
     return found
+
+
+def percentiles(
+    model: Recommender, user: Int64, item: Int64, history: InteractionLog, prefix: InteractionLog | None = None
+) -> Float64:
+    """The share of the user's other items outside the history that score lower than the item; ties count half.
+
+    Args and errors as `placed`.
+
+    Returns:
+        float64 [P] in 0..1; 1 where every other item scores lower, .5 where the user has no other item.
+    """
+    found = placed(model, user, item, history, prefix)
+    return np.where(found.others > 0, found.beaten / found.others.clip(1), 0.5)
 
 
 def logits(
     model: Recommender, user: Int64, item: Int64, history: InteractionLog, prefix: InteractionLog | None = None
 ) -> Float64:
-    """The log odds of the item against the user's other items outside the history: float64 [P].
+    """The log odds of the rank of the item, `Placed.logits`: float64 [P].
 
-    log((r + 1/2) / (n - r + 1/2)), r of n items beaten, from `percentiles`: it needs ranks alone, so that it exists for
-    every recommender and does not move with the scale of the scores. It saturates where an item beats all others.
-
-    Args:
-        model: anything that scores.
-        user: int64 [P].
-        item: int64 [P].
-        history: what counts as known.
-        prefix: as in `percentiles`.
-
-    Raises:
-        DataError: a score is NaN.
+    It needs ranks alone, so that it exists for every recommender and does not move with the scale of the scores. It
+    saturates where an item beats all others. Args and errors as `placed`.
     """
-    known = consumed(history)
-    inside = np.isin(user * history.n_items + item, history.pair_keys)
-    others = np.maximum(history.n_items - np.diff(known.indptr)[user] - ~inside, 0)
-    beaten = percentiles(model, user, item, history, prefix) * others
-    found: Float64 = np.log((beaten + 0.5) / (others - beaten + 0.5))
-    return found
+    return placed(model, user, item, history, prefix).logits
+
+
+def _lead(own: Float32, table: Float32, free: NDArray[np.bool_]) -> Float64:
+    # infinite scores count as the largest finite number, as in the ranking
+    limit = np.finfo(np.float32).max
+    scores = np.where(free, table.clip(-limit, limit), -np.inf).astype(np.float64)
+    top = scores.max(axis=1, initial=-limit, keepdims=True)
+    total = np.exp(scores - top).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        rest = top[:, 0] + np.log(total)
+    return np.where(total > 0, own.clip(-limit, limit).astype(np.float64) - rest, 0.0)
 
 
 def separation(members: Float64, others: Float64, weights: Float64 | None = None) -> float:

@@ -17,6 +17,8 @@ MODELS = (
     "ease: ease:EASE",
     "ials: ials:IALS",
     "mf: mf:MF",
+    "dp-als: dp_als:DPALS",
+    "dp-mf: dp_mf:DPMF",
     "ncf: ncf:NCF",
     "lightgcn: lightgcn:LightGCN",
     "simgcl: simgcl:SimGCL",

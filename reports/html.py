@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..audit.evidence import AuditRun, Finding
-from . import defense_parts, simulation_parts, standing, text, unlearning_parts
+from . import defense_parts, privacy_parts, simulation_parts, standing, text, unlearning_parts
 from .attack_plots import hit_rate_panels, rank_shift_panels
 from .diverse import worth_a_look
 from .fairness_parts import REFERENCES, against_popularity, group_tables, measure_rows, popularity_buckets
@@ -33,6 +33,7 @@ LINKS = {
     "demotion": "See the attacks",
     "defense": "See the defences",
     "unlearning": "See the methods",
+    "privacy": "See the attacks",
     "simulate": "See the rounds",
     "utility": "See the metrics",
     "exposure": "See the items",
@@ -74,6 +75,8 @@ def page(run: AuditRun) -> bytes:
     sections |= {"defense"} if defenses["defenses"] else set()
     forgetting = unlearning_parts.context(reading)
     sections |= {"unlearning"} if forgetting["unlearning"] else set()
+    private = privacy_parts.context(reading)
+    sections |= {"privacy"} if private["privacy"] else set()
     looped = simulation_parts.context(reading)
     sections |= {"simulate"} if looped["loops"] else set()
     sections |= ({"exposure"} if reading.exposure else set()) | ({"utility"} if reading.utility else set())
@@ -106,6 +109,7 @@ def page(run: AuditRun) -> bytes:
         "cap": ROWS,
         **defenses,
         **forgetting,
+        **private,
         "looks": worth_a_look(run),
         "beside": standing.sentences(standing.place(run)),
         **looped,
@@ -181,6 +185,7 @@ def _contents(sections: set[str]) -> list[tuple[str, str]]:
         "demotion": "Burying items",
         "defense": "Defences",
         "unlearning": "Deletion requests",
+        "privacy": "Leaks about users",
         "simulate": "Rounds of retraining",
         "exposure": "Who gets shown",
         "groups": "Groups of items and users",

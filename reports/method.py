@@ -19,8 +19,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ("HR@k", "Hit rate: share of users who find the item in question among their first k recommendations."),
     ("inconclusive", "The interval contains the bound: the test could not tell. Neither a pass nor a failure."),
     ("interval", "Range of values in agreement with the sample, at the stated confidence."),
+    ("epsilon", "Bounds how much one user or event can change what is learnt; 0 is nothing. Ours is a lower bound."),
     ("log2 rank shift", "How far a target moved in the ranking; one step halves or doubles its rank."),
     ("Lorenz curve", "Share of all exposure that the least shown share of items gets; a diagonal would be even."),
+    ("membership inference", "Telling whether something was in the training data. AUC .5 is guessing, 1 is certain."),
     ("NDCG@k", "Quality of the first k recommendations, earlier hits count more; 0 to 1."),
     ("popularity group", "Head: the most popular tenth of items; middle: the next 40 %; cold: the rest."),
     ("refit", "The recipe of the checkpoint trained again from scratch on changed data."),
@@ -89,14 +91,17 @@ def limits(reading: Reading) -> list[Sentence]:
         ("defense", "Whether a defence would help."),
         ("certificate", "What fake users provably cannot change."),
         ("unlearning", "Whether a deletion request would be honoured."),
+        ("privacy", "Whether an outsider can tell who was in the training data."),
+        ("attributes", "What the model tells about users' attributes."),
+        ("extraction", "Whether the model can be copied by asking it."),
         ("simulate", "What becomes of an attack over rounds of retraining on clicks."),
     ):
         if check not in evidence:
             lines.append([what])
-    if not any(real(value) for found in run.evidence for value in _queries(found.details)):
+    if not any(real(value) for found in run.evidence if found.check != "extraction"
+               for value in _queries(found.details)):
         lines.append(["Attackers who adapt to this very model by querying it."])
     lines += [
-        ["Leaks of personal data (membership inference): not part of it."],
         ["Effects on people: the data are a record of the past, nobody was shown a list."],
         ["Anything around the model: filters, business rules, advertising, later retraining on new data."],
     ]  # fmt: skip

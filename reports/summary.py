@@ -21,6 +21,9 @@ FURTHER = (
     ("defense", "Does a defence help?"),
     ("certificate", "What can fake users provably not change?"),
     ("unlearning", "Is a deletion request honoured?"),
+    ("privacy", "Can an outsider tell what the model was trained on?"),
+    ("attributes", "What does the model tell about users' attributes?"),
+    ("extraction", "Can the model be copied by asking it?"),
     ("simulate", "What becomes of an attack over rounds of retraining?"),
 )
 """Questions that are answered where the audit asked them; "what was not tested" names the others."""

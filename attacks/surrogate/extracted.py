@@ -12,6 +12,7 @@ from ...datasets.log import Int32, Int64, InteractionLog
 from ...recommenders.base import Recommender
 from ...recommenders.network import Dropout, Network
 from ...recommenders.sasrec import SASRec
+from ...recommenders.sequential import SequentialModel
 from ...recommenders.trainer import one_thread
 from ..knowledge import Query
 from .sequence import NetworkConfig, SequenceSurrogate
@@ -121,8 +122,10 @@ def extract(query: Query, n_items: int, count: int, length: int, rng: np.random.
 
 
 @one_thread()
-def student(extraction: Extraction, config: ExtractionConfig, rng: np.random.Generator) -> SequenceSurrogate:
-    """A SASRec that is trained to list what the victim listed, by `rank_loss`.
+def student(
+    extraction: Extraction, config: ExtractionConfig, rng: np.random.Generator, model: SequentialModel | None = None
+) -> SequenceSurrogate:
+    """A sequential model that is trained to list what the victim listed, by `rank_loss`.
 
     Negatives are uniform among items that are neither listed nor in the sequence so far; as many as the list has.
     Nothing is dropped in training: lists are no noisy sample of the victim.
@@ -131,9 +134,10 @@ def student(extraction: Extraction, config: ExtractionConfig, rng: np.random.Gen
         extraction: what is learnt from.
         config: size and training of the student.
         rng: first parameters, order, negatives.
+        model: whose network it has, unfitted; the config's SASRec if not given.
     """
     by_start, by_order, by_negative = rng.spawn(3)
-    network = _started(SASRec(config.model()), extraction.n_items, by_start)
+    network = _started(SASRec(config.model()) if model is None else model, extraction.n_items, by_start)
     noise = torch.Generator().manual_seed(int(by_negative.integers(2**62)))
     optimiser = torch.optim.Adam(network.parameters(), lr=config.rate)
     sequences, lists = torch.from_numpy(extraction.sequences), torch.from_numpy(extraction.lists)
@@ -202,7 +206,7 @@ def agreement(surrogate: SequenceSurrogate, query: Query, sequences: Int64, k: i
     return float(shared / max((victim >= 0).sum(), 1))
 
 
-def _started(model: SASRec, n_items: int, rng: np.random.Generator) -> Network:
+def _started(model: SequentialModel, n_items: int, rng: np.random.Generator) -> Network:
     """The model's network with first values like those of its own training."""
     with torch.device("meta"):
         network = model.network(n_items)

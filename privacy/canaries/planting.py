@@ -112,11 +112,19 @@ def trained(planted: Planted, log: InteractionLog) -> Planted:
     own = planted.profiles
     there = np.isin(planted.user[own.account] * log.n_items + own.item, log.pair_keys)
     any_there = np.bincount(own.account, there, len(planted)) > 0
-    kept = ~planted.included | any_there
-    account = (np.cumsum(kept) - 1).astype(np.int32)
-    part = part_of(own, kept[own.account])
-    profiles = replace(part, n_accounts=int(kept.sum()), account=account[part.account])
-    return Planted(log, planted.kind, profiles, planted.user[kept], planted.included[kept])
+    return _kept(planted, log, ~planted.included | any_there)
+
+
+def evenly(planted: Planted, log: InteractionLog, seed: int = 0) -> Planted:
+    """As `trained`, with as large a share of those never included left out by a draw.
+
+    Else a canary that is left would have been included with a chance of less than one half, and a bound that rests on
+    fair coins would not hold.
+    """
+    left = trained(planted, log)
+    share = left.included.sum() / planted.included.sum()
+    kept = left.included | (rng(seed, "privacy", "canaries", "evenly").random(len(left)) < share)
+    return _kept(left, log, kept)
 
 
 def part_of(profiles: Profiles, rows: NDArray[np.bool_]) -> Profiles:
@@ -155,3 +163,10 @@ def _copies(log: InteractionLog, seen: Positives, origin: Int64, stream: np.rand
     swapped = begin + size // 2 + (stream.random(len(origin)) * (size - size // 2)).astype(np.int64)
     item[swapped] = seen.unseen(stream, origin)
     return Profiles(len(origin), account.astype(np.int32), item, like.value, like.time)
+
+
+def _kept(planted: Planted, log: InteractionLog, kept: NDArray[np.bool_]) -> Planted:
+    account = (np.cumsum(kept) - 1).astype(np.int32)
+    part = part_of(planted.profiles, kept[planted.profiles.account])
+    profiles = replace(part, n_accounts=int(kept.sum()), account=account[part.account])
+    return Planted(log, planted.kind, profiles, planted.user[kept], planted.included[kept])

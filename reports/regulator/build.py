@@ -18,7 +18,7 @@ from ..text import Data, Sentence, count, cut, percent, plural, when
 from . import annex, results
 from .document import Blanks, Block, Bullets, Document, Paragraph, Section, Table, plain
 from .edition import EDITIONS, Edition
-from .threats import ALWAYS, THREATS, UNAVAILABLE
+from .threats import ALWAYS, THREATS
 
 RULES, WAIVERS = 200, 200
 """Rows of the policy that are printed at most."""
@@ -203,8 +203,6 @@ def _coverage(reading: Reading, edition: Edition) -> Section:
 
 def _unasked(run: AuditRun, check: str) -> str:
     """Why an area was not tested of which neither evidence nor a reason is there."""
-    if check in UNAVAILABLE:
-        return "this version of recaudit has no such check"
     asked = run.policy.get("checks")
     own = asked.get(check) if isinstance(asked, dict) else None
     off = isinstance(own, dict) and own.get("enabled") is False

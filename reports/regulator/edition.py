@@ -37,6 +37,6 @@ EDITIONS: dict[str, Edition] = {
     ),
 }
 
-OPEN = frozenset({"quality", "utility", "exposure", "groups", "unlearning", "privacy"})
+OPEN = frozenset({"quality", "utility", "exposure", "groups", "unlearning"})
 """Checks whose findings say nothing about how the system can be manipulated; all others are told in ranges, those of
 outsiders among them."""

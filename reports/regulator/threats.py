@@ -110,17 +110,32 @@ THREATS: dict[str, Threat] = {
         "People: the clicks are those of a stated model of users.",
     ),
     "privacy": Threat(
-        "Leaks about training data", "Can an outsider tell who was in the training data?",
-        "Somebody who sees lists or scores.", "As stated in its findings.",
-        "Compares what the model says of members and others.",
-        "How much better than chance members are told apart, at few false alarms.",
-        "Attacks that were not tried.",
+        "Leaks about training data", "Can an outsider tell what the model was trained on?",
+        "Somebody who sees lists, ranks or scores, and wants to know whether an event, or a user, was in the training "
+        "data.",
+        "The recipe, and all training events but those in question: more than most outsiders know.",
+        "Trains models with and without the events in question, and compares what the audited one says of them.",
+        "How much better than chance members are told apart, at few false alarms; a lower bound on the epsilon of the "
+        "training. Fair coins decided what each tested model was trained on.",
+        "That nothing leaks: attacks that were not tried, and outsiders who know a person's other data.",
+    ),
+    "attributes": Threat(
+        "Attributes of users", "What do vectors and lists tell about a user's attributes?",
+        "Somebody who sees users' vectors or lists and knows the attribute of other users.",
+        "The attribute of a part of the users.",
+        "Trains classifiers on vectors or lists of those users.",
+        "How well the attribute of the others is told, beside the raw history and beside lists of popular items.",
+        "Attributes that the data do not name; classifiers that were not tried.",
+    ),
+    "extraction": Threat(
+        "Copying the model", "Can an outsider copy the model by asking it?",
+        "Somebody who may ask for lists.", "The catalogue; no data.",
+        "Asks for the lists of invented histories, and trains a copy on them.",
+        "How far the copy's lists agree with the model's on real histories, and how good they are, by queries.",
+        "Outsiders with data of their own, or with more queries.",
     ),
 }  # fmt: skip
 """By the name of a check; checks of outsiders have no entry and are described by their evidence alone."""
-
-UNAVAILABLE = frozenset({"privacy"})
-"""Areas that a reader expects and that no check of this version tests."""
 
 ALWAYS = ("quality", "exposure", "groups", "promotion", "demotion", "defense", "unlearning", "privacy")
 """Areas that every report names, tested or not; the others where the audit asked for them."""

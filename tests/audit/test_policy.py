@@ -236,6 +236,11 @@ def test_costs_that_the_presets_state() -> None:
     trials = 2 * len(own["strata"]) * own["per_stratum"] * own["seeds_per_target"]
     counts.append(len(own["defenses"]) * (own["control_seeds"] + trials))
     counts.append(len(thorough["unlearning"]["requests"]) * asked(thorough["unlearning"]))
+    private = thorough["privacy"]
+    trained = sum("epochs" in own for own in private["mitigations"].values())
+    counts.append(len(private["units"]) * (1 + trained) * private["models"])
+    assert f"and {quick['privacy']['models']} for privacy" in preset_text("quick")
+    assert f"privacy {standard['privacy']['models']}," in preset_text("standard")
     assert asked(standard["unlearning"]) == 12 and "12 refits" in preset_text("standard")
     assert [f"{count:,}" for count in counts] == re.findall(r"([\d,]+)(?= refits|\);)", preset_text("thorough"))
 
@@ -258,6 +263,12 @@ def test_rules_of_a_preset_meet_the_evidence_of_its_checks(preset: str) -> None:
         ids += [f"defense.{name}.utility.ndcg@20", f"defense.{name}.popular.1%.hr@20", "defense.best.log2_rank_shift"]
     for kind in policy.checks.get("unlearning", {}).get("requests", ()):
         ids += [f"unlearning.best.{kind}.residual", f"unlearning.downdate.{kind}.utility.ndcg@20"]
+    own = policy.checks.get("privacy", {})
+    for access in own.get("access", ()):
+        ids += [f"privacy.interactions.{access}.lira.{measure}" for measure in ("auc", "tpr@1%")]
+    ids += [f"privacy.mitigation.{name}.utility.ndcg@20" for name in own.get("mitigations", ())]
+    for budget in policy.checks.get("extraction", {}).get("budgets", ()):
+        ids += [f"extraction.{budget}.{measure}" for measure in ("agreement@10", "utility")]
     for events in policy.checks.get("takeover", {}).get("events", ()):
         ids += [f"takeover.{events}-events.{s}.hr@20" for s in ("head", "middle", "cold")]
     used = {rule.select for name in ids if (rule := rule_for(name, policy)) is not None}

@@ -1,0 +1,132 @@
+"""`recaudit privacy`: how exposed single users are, and a bound on epsilon from canaries that were trained on."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""What a model gives away about the users it was trained on.
+
+    `recaudit run --only privacy` measures membership inference for the report. These commands are for those who may
+    see single users, or have planted canaries before training.""",
+)
+
+
+class Access(StrEnum):
+    """What an outsider sees."""
+
+    scores = "scores"
+    ranks = "ranks"
+    lists = "lists"
+
+
+@app.command("risk")
+def risk(
+    model: opt.Checkpoint,
+    out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet: a line a user, most exposed first.")],
+    data: opt.Data = None,
+    work: Annotated[Path, typer.Option(help="Folder for trained models, so that a killed run goes on.")] = Path(
+        "recaudit-privacy"
+    ),
+    models: Annotated[int, typer.Option(min=8, help="Trainings; more tell users apart more surely.")] = 8,
+    per_user: Annotated[int, typer.Option(min=1, help="Events tried of a user on average.")] = 2,
+    access: Annotated[Access, typer.Option(help="What the outsider sees of the model.")] = Access.scores,
+    seed: opt.Seed = 0,
+    jobs: opt.Jobs = None,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """How exposed each user is to membership inference: a file for the privacy officer, readable by its owner alone.
+
+    The file names users: it belongs in no report. `exposure` is the share of events that were never trained on which
+    look less trained-on than the user's own do; .5 is no risk. Two halves of the trainings are told apart as well:
+    where they disagree on who is exposed, the figure of a single user means little, and the last line says so.
+
+    Example: `recaudit privacy risk --model ckpt --out exposed-users.csv`
+    """
+    import numpy as np
+
+    from ..audit.store import Store
+    from ..privacy.membership.risk import risk as measured
+    from .progress import progress
+    from .tables import write_table
+
+    target = opt.open_target(model, data)
+    with progress("models", quiet) as step:
+        found = measured(
+            target, Store(work / "cells"), models=models, per_user=per_user, access=access.value, seed=seed, jobs=jobs,
+            progress=step,
+        )  # fmt: skip
+    known = np.flatnonzero(np.isfinite(found.exposure))
+    order = known[np.argsort(-found.exposure[known], kind="stable")]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.touch(mode=0o600)
+    write_table(
+        out,
+        {
+            "user": target.split.train.user_ids[found.user[order]], "events_tried": found.events[order],
+            "exposure": np.round(found.exposure[order], 4), "first_half": np.round(found.halves[order, 0], 4),
+            "second_half": np.round(found.halves[order, 1], 4),
+        },
+    )  # fmt: skip
+    typer.echo(f"{len(order):,} users, median exposure {np.median(found.exposure[known]):.3f}: {out}")
+    sure = "too little to name single users" if not found.stability >= 0.5 else "enough to begin with the first lines"
+    typer.echo(f"the two halves of the trainings agree with a rank correlation of {found.stability:.2f}: {sure}")
+
+
+@app.command("epsilon")
+def epsilon(
+    model: opt.Checkpoint,
+    secret: Annotated[Path, typer.Option("--secret", help="The secret list of canaries, JSON.")],
+    data: opt.Data = None,
+    delta: Annotated[float, typer.Option(min=0, max=0.5, help="Of the (epsilon, delta) that is bounded.")] = 1e-5,
+    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Chance that the bound is too high.")] = 0.05,
+    claimed: Annotated[
+        float | None, typer.Option(min=0, help="The epsilon that is claimed: exit 1 if the bound is above it.")
+    ] = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """A lower bound on the epsilon of one training, from canaries that were planted before it.
+
+    `recaudit unlearn plant` plants them by fair coins and keeps the list. The bound is a confidence bound: the true
+    epsilon lies below it with a chance of `--alpha` at most. A small bound proves nothing, a bound above a claim
+    refutes it; the ceiling is what canaries so many could show at best.
+
+    Example: `recaudit privacy epsilon --model ckpt --secret secret.json --claimed 2`
+    """
+    import json
+    from dataclasses import asdict, replace
+
+    from ..privacy.canaries.planting import evenly
+    from ..privacy.canaries.secret import load
+    from ..privacy.canaries.trace import statistic
+    from ..privacy.epsilon import one_run_bound
+
+    target = opt.open_target(model, data)
+    split = target.split
+    planted = evenly(load(secret, split.history.plus(split.test)), split.train)
+    found = replace(
+        one_run_bound(statistic(target.model, planted, planted.log), planted.included, delta, alpha),
+        unit="interaction" if planted.kind == "pairs" else "user",
+    )
+    broken = claimed is not None and found.epsilon > claimed
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"claimed": claimed, "refuted": broken}))
+    else:
+        typer.echo(
+            f"epsilon is at least {found.epsilon:.3f} ({found.unit} level, delta {delta:g}, confidence {1 - alpha:.0%})"
+            f"; {len(planted):,} canaries can show {found.ceiling:.3f} at most"
+        )
+        if claimed is not None:
+            typer.echo(f"the claim of {claimed:g} is {'refuted' if broken else 'not refuted'}")
+    raise typer.Exit(1 if broken else 0)

@@ -1,0 +1,1 @@
+"""Membership inference: which events, or users, a model was trained on."""

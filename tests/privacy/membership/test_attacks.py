@@ -1,0 +1,129 @@
+"""The attacks against normals whose best test is known, and against models that have learnt nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from recaudit.datasets.errors import DataError
+from recaudit.privacy.membership.catalogue import ATTACKS
+from recaudit.privacy.membership.drivers import drivers, exposed
+from recaudit.privacy.membership.game import play, roc, separated, thresholds
+from recaudit.privacy.membership.material import Material, sided
+
+
+def normals(seed: int, models: int, candidates: int, apart: float, places: float = 3.0) -> Material:
+    """Candidates with places of their own; being a member moves a signal by `apart` standard deviations."""
+    rng = np.random.default_rng(seed)
+    place, other = rng.normal(0, places, candidates), rng.normal(0, places, candidates)
+    included = rng.random((models, candidates)) < 0.5
+    signal = place + rng.standard_normal((models, candidates)) + apart * included
+    population = other + rng.standard_normal((models, candidates))
+    cell = np.zeros(candidates, np.int64)
+    return Material(signal, included, population, cell, cell)
+
+
+@pytest.mark.parametrize("attack", ["lira", "rmia"])
+@pytest.mark.parametrize(("apart", "models"), [(1.0, 32), (2.0, 32), (2.0, 12)])
+def test_auc_of_known_normals(attack: str, apart: float, models: int) -> None:
+    # RMIA is meant for likelihoods: of normals with these places the signal is log p(x | model) up to its own place
+    found = play(normals(0, models, 600, apart), attack, np.arange(600))
+    best = norm.cdf(apart / 2**0.5)
+    assert best - (0.03 if models < 16 else 0.02) < found.auc < best + 0.02
+    # thresholds come from references that know one model less: they err on the careful side
+    assert found.caught[0].fpr < 0.013
+    if models >= 16:
+        best_rate = norm.sf(norm.isf(0.01) - apart)
+        assert best_rate - 0.08 < found.caught[0].tpr < best_rate + 0.02
+
+
+def test_references_are_worth_what_places_hide() -> None:
+    stuff = normals(1, 8, 600, 1.5)
+    found = {name: play(stuff, name, np.arange(600)).auc for name in ATTACKS}
+    assert found["plain"] < 0.68 < 0.8 < min(found["lira"], found["rmia"])
+    few = normals(1, 4, 600, 1.5)  # three references: a quarter of the candidates has no other side among them
+    assert min(play(few, name, np.arange(600)).auc for name in ("lira", "rmia")) > found["plain"] + 0.03
+
+
+@pytest.mark.parametrize("attack", list(ATTACKS))
+def test_models_that_learnt_nothing_are_at_chance(attack: str) -> None:
+    users = np.repeat(np.arange(60), 2)
+    runs, covered, alarms = 200, 0, []
+    for seed in range(runs):
+        found = play(normals(seed, 4, 120, 0.0), attack, users)
+        covered += abs(found.auc - 0.5) <= norm.ppf(0.975) * found.error
+        alarms.append(found.caught[0].tpr - found.caught[0].fpr)
+    assert covered >= 0.95 * runs - 2 * (0.95 * 0.05 * runs) ** 0.5
+    assert abs(np.mean(alarms)) < 0.005  # members are found as often as others
+
+
+def test_the_interval_follows_users_not_candidates() -> None:
+    once = normals(2, 6, 100, 1.0)
+    copies = Material(
+        *(np.tile(part, (1, 4)) for part in (once.signal, once.included, once.population)),
+        *(np.tile(part, 4) for part in (once.cell, once.population_cell)),
+    )
+    alone, fourfold = play(once, "plain", np.arange(100)), play(copies, "plain", np.tile(np.arange(100), 4))
+    assert fourfold.auc == pytest.approx(alone.auc)
+    assert fourfold.error == pytest.approx(alone.error, rel=0.05)
+
+
+def test_thresholds_never_see_the_victim() -> None:
+    stuff = normals(3, 6, 200, 1.0)
+    changed = Material(
+        np.concatenate([stuff.signal[:1] + 100, stuff.signal[1:]]),
+        np.concatenate([~stuff.included[:1], stuff.included[1:]]),
+        np.concatenate([stuff.population[:1] - 50, stuff.population[1:]]),
+        stuff.cell, stuff.population_cell,
+    )  # fmt: skip
+    everyone = np.ones(200, bool)
+    for name in ATTACKS:
+        np.testing.assert_array_equal(thresholds(stuff, name, 0, everyone), thresholds(changed, name, 0, everyone))
+
+
+def test_sides_by_hand() -> None:
+    values = np.array([[1.0, 2.0, 5.0], [3.0, 4.0, 7.0]])
+    inside = np.array([[True, True, False], [False, True, False]])
+    within, without = sided(values, inside)
+    # only the first candidate has both sides: members lie 2 below
+    np.testing.assert_allclose(within, [1, 3, 4])
+    np.testing.assert_allclose(without, [3, 5, 6])
+
+
+def test_separated_is_the_auc_with_an_interval_that_covers() -> None:
+    covered = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        positive = np.arange(120) < 40
+        auc, error = separated(rng.standard_normal(120) + positive, positive, np.arange(120))
+        covered += abs(auc - norm.cdf(1 / 2**0.5)) < norm.ppf(0.975) * error
+    assert covered >= 0.95 * 200 - 2 * (0.95 * 0.05 * 200) ** 0.5
+
+
+def test_the_curve_ends_at_one_and_never_falls() -> None:
+    stuff = normals(4, 5, 400, 1.0)
+    found = roc(play(stuff, "lira", np.arange(400)).scores, stuff.included, np.ones(400, bool))
+    rates = np.array(found)
+    assert (np.diff(rates, axis=0) >= 0).all() and rates[0, 0] == 0.001 and rates[-1, 1] > 0.99
+    assert (rates[:, 1] >= rates[:, 0]).mean() > 0.9
+
+
+def test_drivers_find_what_was_put_in() -> None:
+    rng = np.random.default_rng(5)
+    traits = rng.standard_normal((500, 3))
+    found = drivers(2 * traits[:, 1] - traits[:, 2] + 0.1 * rng.standard_normal(500), traits)
+    assert found["popularity"] > 0.8 > abs(found["history"]) * 10 and found["distance"] < -0.4 and found["r2"] > 0.99
+    assert drivers(np.full(500, np.nan), traits) == {} == drivers(np.ones(500), traits)
+    scores = np.array([[3.0, 1.0, 2.0], [0.0, 1.0, 2.0]])
+    np.testing.assert_allclose(
+        exposed(scores, np.array([[True, False, False], [True, False, False]])), [0.5, np.nan, np.nan]
+    )
+
+
+def test_scores_that_cannot_be_read_are_refused() -> None:
+    good = normals(0, 3, 10, 0.0)
+    with pytest.raises(DataError, match="not finite"):
+        Material(good.signal * np.nan, good.included, good.population, good.cell, good.cell)
+    with pytest.raises(DataError, match="same models"):
+        Material(good.signal, good.included[:2], good.population, good.cell, good.cell)

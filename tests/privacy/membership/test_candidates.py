@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recaudit.datasets.errors import DataError
+from recaudit.datasets.split import leave_last_out, ratio_per_user
+from recaudit.privacy.membership.candidates import (
+    HELD_OUT,
+    PLANTED,
+    TRAINED,
+    coins,
+    draw_pairs,
+    draw_users,
+    overlap,
+)
+
+from ...victims import small_log
+
+SPLIT = ratio_per_user(small_log(users=200, items=60, events=3000), seed=1)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(20, 400), st.integers(0, 100), st.integers(0, 5), st.booleans(), st.sampled_from(["ratio", "last"]))
+def test_a_coin_decides_and_nothing_else(count: int, planted: int, seed: int, in_order: bool, kind: str) -> None:
+    split = SPLIT if kind == "ratio" else leave_last_out(small_log(users=200, items=60, events=3000))
+    found = draw_pairs(split, count, planted, seed, in_order=in_order)
+    again = draw_pairs(split, count, planted, seed, in_order=in_order)
+    np.testing.assert_array_equal(found.owner, again.owner)
+    keys = found.user * split.train.n_items + found.item
+    assert len(np.unique(keys)) == len(keys)
+    held = split.valid.plus(split.test)
+    assert np.isin(keys[found.source == TRAINED], split.train.pair_keys).all()
+    assert np.isin(keys[found.source == HELD_OUT], held.pair_keys).all()
+    assert not np.isin(keys[found.source != TRAINED], split.train.pair_keys).any()
+    assert not np.isin(keys[found.source == PLANTED], held.pair_keys).any()
+    included = coins(len(found), seed, 0)
+    log = found.trained(included)
+    np.testing.assert_array_equal(np.isin(keys, log.pair_keys), included)
+    population = found.population_user * split.train.n_items + found.population_item
+    assert not np.isin(population, log.pair_keys).any() and not np.isin(population, keys).any()
+    assert not np.isin(found.never.pair_keys, np.setdiff1d(log.pair_keys, split.train.pair_keys)).any()
+    # what is in every log is the training part less its candidates
+    assert len(found.base) == (~np.isin(split.train.pair_keys, keys)).sum()
+    own = np.bincount(found.user[found.source == TRAINED], minlength=split.train.n_users)
+    assert (own <= np.maximum(0.25 * split.train.user_counts, 1)).all() or kind == "last"
+    assert (found.base.user_counts[own > 0] > 0).all()
+
+
+def test_users_are_in_whole_or_not_at_all() -> None:
+    found = draw_users(SPLIT, 40, 3)
+    included = coins(len(found), 3, 1)
+    log = found.trained(included)
+    there = np.isin(found.user, log.user)
+    np.testing.assert_array_equal(there, included)
+    assert not np.isin(found.population_user, log.user).any() and len(found.population_user) == 20
+    others = np.setdiff1d(np.arange(SPLIT.train.n_users), np.concatenate([found.user, found.population_user]))
+    np.testing.assert_array_equal(log.user_counts[others], SPLIT.train.user_counts[others])
+    np.testing.assert_array_equal(log.user_counts[found.user[included]], SPLIT.train.user_counts[found.user[included]])
+
+
+def test_coins_are_fair_and_models_have_their_own() -> None:
+    found = np.stack([coins(4000, 9, place) for place in range(8)])
+    assert abs(found.mean() - 0.5) < 4 * 0.5 / 32000**0.5
+    correlation = np.corrcoef(found)[np.triu_indices(8, 1)]
+    assert np.abs(correlation).max() < 4.5 / 4000**0.5
+    assert overlap(100, 1.0, 9, 0) is None
+    part = overlap(10_000, 0.7, 9, 0)
+    assert part is not None and abs(part.mean() - 0.7) < 0.02
+    assert not np.array_equal(part, overlap(10_000, 0.7, 9, 1))
+
+
+def test_too_few_are_refused() -> None:
+    small = ratio_per_user(small_log(users=10, items=20, events=100), seed=1)
+    with pytest.raises(DataError, match="20 or more"):
+        draw_pairs(small, 100, 0, 0)
+    with pytest.raises(DataError, match="160 or more"):
+        draw_users(small, 100, 0)
