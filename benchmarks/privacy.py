@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--units", default="interactions", help="interactions, users, or both with a comma")
     parser.add_argument("--overlap", type=float, default=1.0)
     parser.add_argument("--candidates", type=int, default=1000)
-    parser.add_argument("--attacks", default="plain,rmia,lira")
+    parser.add_argument("--attacks", default="lira,rmia,plain", help="the first decides the bound on epsilon")
     parser.add_argument("--mitigations", default="", help="name=use:setting=value,setting=value;...")
     parser.add_argument("--rows", type=Path, default=Path(__file__).parent / "results" / "privacy.csv")
     parser.add_argument("--table", action="store_true", help="print the tables of the rows")

@@ -188,7 +188,7 @@ def one_run_bound(
     m, part = len(scores), alpha / len(shares)
     tried = []
     for share in shares:
-        r = max(2, 2 * round(share * m / 2))
+        r = max(2, 2 * int(share * m / 2))
         v = guesses(scores, included, r)
         tried.append((one_run(m, r, v, delta, part), r, v))
     best = max(tried)
