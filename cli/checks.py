@@ -19,6 +19,7 @@ def check_classes() -> dict[str, type[Probe]]:
     from ..defenses.check import DefenseProbe
     from ..fairness.check import ExposureProbe
     from ..fairness.group_check import GroupsProbe
+    from ..privacy.attributes.check import AttributesProbe
     from ..privacy.extraction.check import ExtractionProbe
     from ..privacy.membership.check import PrivacyProbe
     from ..quality.check import QualityProbe
@@ -28,7 +29,7 @@ def check_classes() -> dict[str, type[Probe]]:
     own: tuple[type[Probe], ...] = (
         QualityProbe, ExposureProbe, GroupsProbe, PromotionProbe, DemotionProbe, TakeoverProbe,
         RewritingProbe, DefenseProbe, CertificateProbe, UnlearningProbe, PrivacyProbe,
-        ExtractionProbe, SimulationProbe,
+        AttributesProbe, ExtractionProbe, SimulationProbe,
     )  # fmt: skip
     others: list[type[Probe]] = [entry.load() for entry in entry_points(group="recaudit.checks")]
     return {probe.key: probe for probe in (*own, *others)}

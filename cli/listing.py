@@ -12,7 +12,7 @@ from . import options as opt
 if TYPE_CHECKING:
     from ..fairness.measure import Measure
 
-KINDS = ("attacks", "rewritings", "defenses", "detectors", "unlearners", "models", "measures", "checks")
+KINDS = ("attacks", "rewritings", "defenses", "detectors", "unlearners", "mitigations", "models", "measures", "checks")
 
 
 def catalogue() -> dict[str, dict[str, Any]]:
@@ -24,6 +24,8 @@ def catalogue() -> dict[str, dict[str, Any]]:
     from ..defenses.catalogue import defense_class
     from ..defenses.catalogue import names as defense_names
     from ..fairness.catalogue import ALL
+    from ..privacy.mitigations.catalogue import mitigation_class
+    from ..privacy.mitigations.catalogue import names as mitigation_names
     from ..recommenders.catalogue import model_class
     from ..recommenders.catalogue import names as model_names
     from ..unlearn.catalogue import names as unlearner_names
@@ -37,6 +39,7 @@ def catalogue() -> dict[str, dict[str, Any]]:
         "defenses": {name: entry for name, entry in defenses.items() if not issubclass(entry, Detector)},
         "detectors": {name: entry for name, entry in defenses.items() if issubclass(entry, Detector)},
         "unlearners": {name: unlearner_class(name) for name in unlearner_names()},
+        "mitigations": {name: mitigation_class(name) for name in mitigation_names() if name != "none"},
         "models": {name: model_class(name) for name in model_names()},
         "measures": {measure.slug: measure for measure in ALL},
         "checks": dict(check_classes()),

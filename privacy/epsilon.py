@@ -1,10 +1,15 @@
-"""Lower bounds on epsilon: what attacks that have succeeded so often refute."""
+"""Lower bounds on epsilon: what attacks that have succeeded so often refute.
+
+Bounds from rates take candidates for independent draws, which candidates of one training need not be; `one_run` asks
+for fair and independent coins only. `docs/methods/epsilon.md` compares them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,11 +71,18 @@ def from_rates(hits: int, members: int, alarms: int, others: int, delta: float =
     Reference: Jagielski, Ullman, Oprea 2020, Auditing Differentially Private Machine Learning, NeurIPS, section 3.
     """
     low, high = _rates(hits, members, alarms, others, delta, alpha)
-    best_low, best_high = _rates(members, members, 0, others, delta, alpha)
     return Bound(
-        _of_rates(low, high, delta), _of_rates(best_low, best_high, delta), delta, alpha, "Clopper-Pearson",
+        _of_rates(low, high, delta), ceiling(members, others, delta, alpha), delta, alpha, "Clopper-Pearson",
         details={"tpr_low": low, "fpr_high": high},
     )  # fmt: skip
+
+
+def ceiling(members: int, others: int, delta: float = 0.0, alpha: float = 0.05) -> float:
+    """What `from_rates` would show if every member were caught and nobody else: samples of this size show no more.
+
+    Args and errors as `from_rates`.
+    """
+    return _of_rates(*_rates(members, members, 0, others, delta, alpha), delta)
 
 
 def gaussian_from_rates(
@@ -88,8 +100,11 @@ def gaussian_from_rates(
     if not delta > 0:
         raise InputError(f"delta must be above 0 for a Gaussian mechanism, got {delta:g}")
     ends = _rates(hits, members, alarms, others, delta, alpha), _rates(members, members, 0, others, delta, alpha)
-    found = [_of_mu(float(stats.norm.isf(high) - stats.norm.isf(low)), delta) for low, high in ends]
-    return Bound(found[0], found[1], delta, alpha, "Gaussian trade-off", model_based=True)
+    mu = [float(stats.norm.isf(high) - stats.norm.isf(low)) for low, high in ends]
+    return Bound(
+        _of_mu(mu[0], delta), _of_mu(mu[1], delta), delta, alpha, "Gaussian trade-off", model_based=True,
+        details={"tpr_low": ends[0][0], "fpr_high": ends[0][1]},
+    )  # fmt: skip
 
 
 def at_best_threshold(member: Float64, other: Float64, delta: float = 0.0, alpha: float = 0.05, seed: int = 0) -> Bound:
@@ -119,6 +134,41 @@ def at_best_threshold(member: Float64, other: Float64, delta: float = 0.0, alpha
     return from_rates(int((second >= chosen).sum()), len(second), int((rest >= chosen).sum()), len(rest), delta, alpha)
 
 
+def at_fixed_thresholds(
+    member: Float64, other: Float64, thresholds: Sequence[float], delta: float = 0.0, alpha: float = 0.05
+) -> Bound:
+    """The best of `from_rates` over thresholds named before any score was seen, each at an equal part of alpha.
+
+    All scores count, where `at_best_threshold` has half of them; but it needs a scale that is known beforehand, such
+    as percentiles. Thresholds read off these scores, quantiles for one, do not hold the level.
+
+    Args:
+        member: float64 [N], scores of members.
+        other: float64 [M], of others.
+        thresholds: T different ones; a score at or above one passes it.
+        delta: in [0, 1).
+        alpha: in (0, 1).
+
+    Raises:
+        InputError: as `from_rates`, or a score is NaN, or there is no threshold, or one is NaN.
+    """
+    _scores(member, other)
+    _levels(delta, alpha)
+    levels = np.unique(np.asarray(thresholds, np.float64))
+    if not len(levels) or np.isnan(levels).any():
+        raise InputError("thresholds: give one number or more, none of them NaN")
+    hits = len(member) - np.searchsorted(np.sort(member), levels, side="left")
+    alarms = len(other) - np.searchsorted(np.sort(other), levels, side="left")
+    part = alpha / len(levels)
+    tried = [
+        from_rates(int(a), len(member), int(b), len(other), delta, part) for a, b in zip(hits, alarms, strict=True)
+    ]
+    best = int(np.argmax([own.epsilon for own in tried]))
+    return replace(
+        tried[best], alpha=alpha, details=tried[best].details | {"threshold": float(levels[best]), "tried": len(levels)}
+    )
+
+
 def one_run(m: int, r: int, v: int, delta: float = 0.0, alpha: float = 0.05) -> float:
     """Of m candidates that fair coins put into one training, r were guessed about and v of the guesses were right.
 
@@ -139,7 +189,13 @@ def one_run(m: int, r: int, v: int, delta: float = 0.0, alpha: float = 0.05) -> 
     """
     _levels(delta, alpha)
     if not 0 <= v <= r <= m or m < 1:
-        raise InputError(f"{v} right of {r} guesses about {m} candidates cannot be")
+        raise InputError(f"{v} right of {r} guesses about {m} candidates cannot be; give 0 <= v <= r <= m, m 1 or more")
+    return _refuted(m, r, v, delta, alpha)
+
+
+@lru_cache(maxsize=4096)  # ceilings are asked for again and again
+def _refuted(m: int, r: int, v: int, delta: float, alpha: float) -> float:
+    """The bisection of `one_run`, to 1e-6 from below."""
     if v == 0 or _chance(0.0, m, r, v, delta) > alpha:
         return 0.0
     low, high = 0.0, LARGEST
@@ -155,9 +211,15 @@ def guesses(scores: Float64, included: NDArray[np.bool_], r: int, seed: int = 0)
     Args:
         scores: float64 [m].
         included: bool [m].
-        r: guesses, an even number.
+        r: guesses, an even number from 0 to m.
         seed: of the draw.
+
+    Raises:
+        InputError: a score is NaN, lengths differ, the coins are not bool, or r is odd or not in 0..m.
     """
+    _coins(scores, included)
+    if r % 2 or not 0 <= r <= len(scores):
+        raise InputError(f"r: {r} guesses about {len(scores)} candidates; give an even number from 0 to their number")
     order = np.lexsort((rng(seed, "privacy", "guesses").random(len(scores)), scores))
     half = r // 2
     return int(included[order[len(order) - half :]].sum() + (~included[order[:half]]).sum())
@@ -177,14 +239,20 @@ def one_run_bound(
         included: bool [m], the coins, fair and independent.
         delta: in [0, 1).
         alpha: in (0, 1).
-        shares: fixed before the scores are seen.
+        shares: in (0, 1], fixed before the scores are seen.
+
+    Returns:
+        The bound; its details list what was tried: guesses, right ones, epsilon and ceiling of each share.
 
     Raises:
-        InputError: a score is NaN, lengths differ, all or none was included, delta or alpha out of range.
+        InputError: a score is NaN, lengths differ, the coins are not bool, all or none was included, no share or one
+            outside (0, 1], delta or alpha out of range.
     """
-    if len(scores) != len(included):
-        raise InputError(f"{len(scores)} scores for {len(included)} coins; give one for each")
+    _coins(scores, included)
     _scores(scores[included], scores[~included])
+    _levels(delta, alpha)
+    if not len(shares) or not all(0 < share <= 1 for share in shares):
+        raise InputError(f"shares: give one or more above 0 and up to 1, got {list(shares)}")
     m, part = len(scores), alpha / len(shares)
     tried = []
     for share in shares:
@@ -192,10 +260,13 @@ def one_run_bound(
         v = guesses(scores, included, r)
         tried.append((one_run(m, r, v, delta, part), r, v))
     best = max(tried)
-    ceiling = max(one_run(m, r, r, delta, part) for _, r, _ in tried)
+    tops = [one_run(m, r, r, delta, part) for _, r, _ in tried]
+    rows = [
+        {"guesses": r, "right": v, "epsilon": own, "ceiling": top} for (own, r, v), top in zip(tried, tops, strict=True)
+    ]
     return Bound(
-        best[0], ceiling, delta, alpha, "one training run",
-        details={"candidates": m, "guesses": best[1], "right": best[2]},
+        best[0], max(tops), delta, alpha, "one training run",
+        details={"candidates": m, "guesses": best[1], "right": best[2], "tried": rows},
     )  # fmt: skip
 
 
@@ -239,8 +310,17 @@ def _levels(delta: float, alpha: float) -> None:
         raise InputError(f"alpha must lie between 0 and 1, got {alpha}")
 
 
+def _coins(scores: Float64, included: NDArray[np.bool_]) -> None:
+    if len(scores) != len(included):
+        raise InputError(f"{len(scores)} scores for {len(included)} coins; give one for each")
+    if included.dtype != np.bool_:
+        raise InputError(f"included: the coins are {included.dtype}; give bool")  # numbers would index, not choose
+    if np.isnan(scores).any():
+        raise InputError("a score is NaN; give every candidate a number, the lowest where nothing is known")
+
+
 def _scores(member: Float64, other: Float64) -> None:
     if not len(member) or not len(other):
-        raise InputError("all candidates were included, or none; there is nothing to tell apart")
+        raise InputError("all candidates were included, or none; there is nothing to tell apart: draw coins for more")
     if np.isnan(member).any() or np.isnan(other).any():
-        raise InputError("a score is NaN; an epsilon cannot be bounded by it")
+        raise InputError("a score is NaN; give every candidate a number, the lowest where nothing is known")

@@ -17,7 +17,7 @@ from .readings import WORDS, Reading, state
 from .summary import counts, verdict_sentences
 from .text import Data, Sentence
 
-HEADING = "Robustness, fairness and unlearning audit"
+HEADING = "Robustness, fairness, privacy and unlearning audit"
 ROWS = 100
 """Findings that the table lists at most, the most serious ones."""
 NAME = 120

@@ -24,7 +24,8 @@ class OtherRecipeConfig(MitigationConfig):
 class OtherRecipe(Mitigation):
     """The audited recipe with some settings changed, or another model in its place.
 
-    Regularise first: from a small to the best regularisation privacy is free, beyond it costs utility.
+    Up to the best regularisation it takes from attacks without reference models and costs no utility; who has
+    reference models is hardly hindered by it (docs/privacy.md).
 
     Reference: Yeom, Giacomelli, Fredrikson, Jha 2018, Privacy Risk in Machine Learning, IEEE CSF (overfitting).
     """

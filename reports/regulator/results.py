@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ...audit.evidence import AuditRun, Finding
 from ..attack_plots import hit_rate_panels, rank_shift_panels
 from ..plots import lorenz, utility
+from ..privacy_parts import curves as membership
 from ..readings import ORDER, WORDS, Reading, State, state
 from ..simulation_parts import loops, panels
 from ..text import Data, Sentence, count, cut, decimals, number, percent, plural
@@ -88,6 +89,9 @@ def _figures(reading: Reading, check: str) -> list[Block]:
         told = "Share of users' attention that targets get, by round of retraining; dashed without the attack"
         found += [Figure(panel.svg, f"{told}: {cut(panel.name, 80)}", [told, ": ", Data(cut(panel.name, 80))])
                   for panel in panels(loops(reading))]  # fmt: skip
+    if check == "privacy" and (drawn_curves := membership(reading)):
+        what = "Members found against false alarms, both on log axes; the diagonal is guessing"
+        found.append(Figure(drawn_curves, what, [what]))
     if check == "exposure" and reading.exposure is not None:
         curves = dict(sorted(reading.exposure.curves.items(), key=lambda pair: pair[0] != "model")[:4])
         what = "How exposure is shared: cumulative share of exposure over items from least to most shown"

@@ -267,6 +267,8 @@ def test_rules_of_a_preset_meet_the_evidence_of_its_checks(preset: str) -> None:
     for access in own.get("access", ()):
         ids += [f"privacy.interactions.{access}.lira.{measure}" for measure in ("auc", "tpr@1%")]
     ids += [f"privacy.mitigation.{name}.utility.ndcg@20" for name in own.get("mitigations", ())]
+    if policy.checks.get("attributes"):
+        ids += ["attributes.gender.added", "attributes.gender.lists.excess"]
     for budget in policy.checks.get("extraction", {}).get("budgets", ()):
         ids += [f"extraction.{budget}.{measure}" for measure in ("agreement@10", "utility")]
     for events in policy.checks.get("takeover", {}).get("events", ()):

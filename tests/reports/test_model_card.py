@@ -50,7 +50,7 @@ def test_verdict_findings_limits_and_digests_stand_there(run: AuditRun) -> None:
     _, body = parts(run)
     assert body.startswith(f"## {HEADING}\n\n❌ **Fail, incomplete.**")
     assert all(f"`{finding.id}`" in body for finding in run.findings)
-    assert "membership inference" in body and "genre-exposure` was not run" in body
+    assert "Whether an outsider can tell who was in the training data" in body and "genre-exposure` was not run" in body
     for digest in (run.target.model_fingerprint, run.policy_digest, run.evidence_digest):
         assert f"`{digest}`" in body
 
