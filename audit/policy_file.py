@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISFIFO, S_ISREG
 from typing import Any
 
 import yaml
@@ -44,14 +44,14 @@ def read_policy_text(path: Path) -> str:
         PolicyError: missing, no regular file, too large, not UTF-8.
     """
     try:
-        status = path.stat()
-        if not S_ISREG(status.st_mode):
+        mode = path.stat().st_mode
+        if not (S_ISREG(mode) or S_ISFIFO(mode)):  # a pipe: a shell's <(...)
             raise PolicyError(f"{path}: not a file; give the YAML file that `recaudit init` writes")
-        if status.st_size > LIMIT:
-            raise PolicyError(
-                f"{path}: {status.st_size:,} bytes, a policy has at most {LIMIT:,}; is it the right file?"
-            )
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(LIMIT + 1)
+        if len(content) > LIMIT:
+            raise PolicyError(f"{path}: a policy has at most {LIMIT:,} bytes, this has more; is it the right file?")
+        return content.decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or "cannot be read"
         raise PolicyError(f"{path}: {reason}; `recaudit init` writes a policy to start from") from None

@@ -50,7 +50,11 @@ def prepared(options: argparse.Namespace) -> tuple[Target, Path]:
     folder, plain, ordered, _ = DATA[options.data]
     work: Path = options.work / options.data / options.model
     try:
-        return open_checkpoint(work / "checkpoint"), work
+        found = open_checkpoint(work / "checkpoint")
+        other = [name for name, value in fields(options.recipe).items() if str(found.recipe.config[name]) != value]
+        if other:
+            raise SystemExit(f"{work} holds a checkpoint with another {', '.join(other)}; give another --work")
+        return found, work
     except CheckpointError:
         log = read_log(options.shared / "data" / folder) if folder else load_demo()
         spec = ordered if model_class(options.model).family == "sequential" else plain

@@ -83,6 +83,10 @@ PolicyFile = Annotated[
     Path | None,
     typer.Option("--policy", help="Policy file, as `recaudit init` writes it; the preset if not given."),
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="Only the checks that match this glob (repeatable): --only 'promo*'."),
+]
 Preset = Annotated[str, typer.Option(help="quick, standard or thorough; used when no policy file is given.")]
 
 

@@ -75,10 +75,7 @@ def run(
     policy: opt.PolicyFile = None,
     preset: opt.Preset = "standard",
     out: Annotated[Path, typer.Option(help="Folder of evidence and reports.")] = Path("recaudit-out"),
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Only the checks that match this glob (repeatable): --only 'promo*'."),
-    ] = None,
+    only: opt.Only = None,
     jobs: opt.Jobs = None,
     backend: Annotated[str, typer.Option(help="joblib's backend: loky, dask or ray.")] = "loky",
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")] = False,
@@ -150,6 +147,7 @@ def plan(
     out: Annotated[Path, typer.Option(help="The run's folder, to see what is already computed.")] = Path(
         "recaudit-out"
     ),
+    only: opt.Only = None,
     jobs: opt.Jobs = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the audit; the policy's if not given.")] = None,
     as_json: opt.Json = False,
@@ -159,7 +157,7 @@ def plan(
 ) -> None:
     """Show what an audit would compute: cells, time and memory, and what is skipped and why. Runs nothing.
 
-    Example: `recaudit plan --model ckpt --preset thorough`
+    Example: `recaudit plan --model ckpt --preset thorough --only privacy`
     """
     import json
 
@@ -167,7 +165,7 @@ def plan(
     from ..audit.estimate import estimate
     from ..audit.store import Store
 
-    _, probes, protocol = prepare(policy, preset, seed, [])
+    _, probes, protocol = prepare(policy, preset, seed, only or [])
     target = opt.open_any(model, data, recommend_cmd, refit_cmd, python, lists, endpoint, timeout)
     planned = make_plan(target, probes, protocol, Store(out / "cells"))
     cost = estimate(planned, target, jobs)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -108,6 +110,20 @@ def test_bad_files(tmp_path: Path) -> None:
         load_policy(None, "quik")
     with pytest.raises(InputError, match="Did you mean 'thorough'"):
         preset_text("thorow")
+
+
+def test_a_policy_may_come_through_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "p.yaml"
+    os.mkfifo(pipe)
+    for text, large in ((f"rules: [{RULE}]\n", False), ("#" * (LIMIT + 1), True)):
+        writer = Thread(target=pipe.write_text, args=(text,), daemon=True)
+        writer.start()
+        if large:
+            with pytest.raises(PolicyError, match="right file"):
+                load_policy(pipe)
+        else:
+            assert load_policy(pipe).rules[0].select == "a.*"
+        writer.join(timeout=10)
 
 
 def test_a_good_policy_says_what_it_means(tmp_path: Path) -> None:
