@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 from victims import add_options, prepared
 
 from recaudit.audit.bench import Protocol
@@ -29,6 +30,7 @@ from recaudit.privacy.membership.config import PrivacyConfig
 from recaudit.privacy.membership.game import play
 from recaudit.privacy.membership.reading import read
 from recaudit.privacy.membership.shadow import material
+from recaudit.privacy.places import prefixes
 from recaudit.recommenders.catalogue import fit, reads_order
 from recaudit.recommenders.target import Target
 
@@ -94,7 +96,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
     for name, found in evidence.items():
         if found.measure != "auc" or found.estimate is None:
             continue
-        details, where = found.details, name.removesuffix(f".{found.details['access']}.{found.details['attack']}.auc")
+        details, where = found.details, name.rsplit(f".{found.details['access']}.", 1)[0]
         arm = details.get("mitigation") or ("checkpoint" if where == "checkpoint" else "none")
         row = head | {
             "unit": details.get("unit", "interactions"), "mitigation": arm, "access": details["access"],
@@ -134,20 +136,36 @@ def mitigations(text: str) -> dict[str, dict[str, Any]]:
 
 
 def tables(found: pd.DataFrame) -> None:
-    """A table for each victim."""
-    columns = {
-        "mitigation": "arm", "access": "seen", "attack": "attack", "auc": "AUC", "error": "s.e.",
-        "tpr1": "found at 1 %", "fpr1": "false alarms", "tpr01": "found at .1 %", "trained": "trained pairs",
-        "held_out": "held-out", "planted": "out of taste", "confound": "split alone", "epsilon": "epsilon >=",
-        "ceiling": "ceiling", "ndcg@20": "NDCG@20",
-    }  # fmt: skip
+    """A table for each victim: an arm a row, the AUC of every attack by what is seen, then what matters most."""
+    order = [(access, attack) for access in ("scores", "ranks", "lists") for attack in ("lira", "rmia", "plain")]
+    head = ["arm", *(f"{access}: {attack}" if attack == "lira" else attack for access, attack in order)]
+    head += ["found at 1 %", "of the lists", "epsilon", "NDCG@20"]
     for key, rows in found.groupby(["data", "model", "recipe", "unit", "overlap", "models"], sort=True):
+        largest = rows.error.max()
         print(f"### {key[0]}, {key[1]} ({key[2]}), {key[3]}, overlap {key[4]}, {key[5]} models\n")
-        print("| " + " | ".join(columns.values()) + " |\n" + "|---|---|---" + "|---:" * (len(columns) - 3) + "|")
-        for row in rows.sort_values(["mitigation", "access", "auc"], ascending=[True, True, False]).to_dict("records"):
-            cells = [row[name] for name in columns]
-            print("| " + " | ".join("" if pd.isna(own) else str(own) for own in cells) + " |")
-        print()
+        print("| " + " | ".join(head) + " |\n|---" + "|---:" * (len(head) - 1) + "|")
+        for arm, own in rows.groupby("mitigation", sort=False):
+            cells = {(row["access"], row["attack"]): row for row in own.to_dict("records")}
+            line = [str(arm), *(_figure(cells[one]["auc"], 3) if one in cells else "" for one in order)]
+            for access in ("scores", "lists"):
+                rates = [cells[access, attack]["tpr1"] for attack in ("lira", "rmia") if (access, attack) in cells]
+                line.append(_figure(max(rates, default=np.nan), 3))
+            first = own.iloc[0]
+            bound = f"{_figure(first.epsilon, 2)} of {_figure(first.ceiling, 2)}" if not pd.isna(first.epsilon) else ""
+            print("| " + " | ".join([*line, bound, _figure(first["ndcg@20"], 4)]) + " |")
+        kinds = rows[(rows.mitigation == "none") & (rows.access == "scores") & (rows.attack == "lira")].iloc[0]
+        split = rows[(rows.mitigation == "checkpoint") & (rows.access == "scores") & (rows.attack == "plain")]
+        told = f"Standard errors up to {_figure(largest, 3)}."
+        if not pd.isna(kinds.planted):
+            told += (f" LiRA from scores by kind: trained pairs {_figure(kinds.trained, 3)}, held-out "
+                     f"{_figure(kinds.held_out, 3)}, out of taste {_figure(kinds.planted, 3)}.")  # fmt: skip
+        if len(split) and not pd.isna(split.iloc[0].confound):
+            told += f" The split alone gives the plain attack on the checkpoint {_figure(split.iloc[0].confound, 3)}."
+        print(f"\n{told}\n")
+
+
+def _figure(value: float, places: int) -> str:
+    return "" if pd.isna(value) else f"{value:.{places}f}".removeprefix("0") if value < 1 else f"{value:.{places}f}"
 
 
 def draw(found: pd.DataFrame, path: Path) -> None:
@@ -174,32 +192,48 @@ def draw(found: pd.DataFrame, path: Path) -> None:
 
 
 def cost(target: Target, options: argparse.Namespace) -> None:
-    """Seconds of a training, of reading it and of the attacks, and of a plain loop over candidates for the latter."""
-    config = PrivacyConfig(models=4, candidates=options.candidates)
-    probe = PrivacyProbe(config, 0)
-    asked = probe.arms(target)[0].cells[0].inquiry.draw.candidates(target.split, reads_order(target.recipe))
-    in_order = reads_order(target.recipe)
+    """CPU seconds of an audit of M models, and of the same by a plain loop over candidates (from 100 of them).
+
+    The loop scores a user for each candidate, and fits two normals a candidate, victim and reference with scipy.
+    """
+    config, count = PrivacyConfig(models=4, candidates=options.candidates), options.models
+    probe, in_order = PrivacyProbe(config, 0), reads_order(target.recipe)
+    asked = probe.arms(target)[0].cells[0].inquiry.draw.candidates(target.split, in_order)
     clock = time.process_time()
     model = fit(target.recipe, asked.base, 0)
     training = time.process_time() - clock
     clock = time.process_time()
     signals = read(model, asked, in_order, config.cutoff)
     reading = time.process_time() - clock
+    pairs = len(asked) + len(asked.population_user)
     clock = time.process_time()
-    if not in_order:
-        for user, item in zip(asked.user[:100], asked.item[:100], strict=True):
-            scores = model.scores(np.array([user]), asked.base)[0]
-            np.log(1 + (scores > scores[item]).sum())
-    loop = (time.process_time() - clock) * (len(asked) + len(asked.population_user)) / 100
-    answers = [{"included": np.random.default_rng(k).random(len(asked)) < 0.5,
-                **{f"none/{name}": own for name, own in signals.items()}} for k in range(16)]  # fmt: skip
+    log = asked.everything
+    for user, item in zip(asked.user[:100], asked.item[:100], strict=True):
+        history = prefixes(log, np.array([user]), np.array([10])) if in_order else asked.base
+        scores = model.scores(np.array([0 if in_order else user]), history)[0]
+        np.log(1 + (scores > scores[item]).sum())
+    slow_reading = (time.process_time() - clock) * pairs / 100
+    rng = np.random.default_rng(0)
+    answers = [{"included": rng.random(len(asked)) < 0.5, **{f"none/{name}": own for name, own in signals.items()}}
+               for _ in range(count)]  # fmt: skip
     clock = time.process_time()
-    for access in signals:
-        for attack in ("rmia", "lira"):
-            play(material(asked, answers, f"none/{access}"), attack, asked.user)
+    play(material(asked, answers, "none/scores"), "lira", asked.user)
     attacking = time.process_time() - clock
-    print(f"training {training:.2f} s, reading {reading:.3f} s ({loop / reading:.1f} times faster than a loop over "
-          f"candidates), all attacks on 16 models {attacking:.2f} s")  # fmt: skip
+    clock = time.process_time()
+    for place in range(100):
+        inside = rng.random(count) < 0.5
+        values = rng.standard_normal(count)
+        for side in (inside, ~inside):
+            norm(values[side].mean() if side.any() else 0.0, 1.0).logpdf(signals["scores"][place])
+    slow_attacking = (time.process_time() - clock) * len(asked) / 100 * count * count
+    ours, plain = count * (training + reading) + attacking, count * (training + slow_reading) + slow_attacking
+    print(
+        f"{count} models: training {training:.2f} s each\n"
+        f"reading {reading:.2f} s each, by a loop {slow_reading:.1f} s\n"
+        f"attacking all {attacking:.2f} s, by a loop {slow_attacking:.0f} s\n"
+        f"together {plain / ours:.1f} times faster; the same trainings serve {len(signals)} kinds of access, "
+        f"{len(config.attacks)} attacks, the bound on epsilon and every mitigation that only serves"
+    )
 
 
 if __name__ == "__main__":
