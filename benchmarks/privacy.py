@@ -30,6 +30,7 @@ from recaudit.privacy.membership.config import PrivacyConfig
 from recaudit.privacy.membership.game import play
 from recaudit.privacy.membership.reading import read
 from recaudit.privacy.membership.shadow import material
+from recaudit.privacy.membership.taste import TITLES
 from recaudit.privacy.places import prefixes
 from recaudit.recommenders.catalogue import fit, reads_order
 from recaudit.recommenders.target import Target
@@ -137,10 +138,11 @@ def mitigations(text: str) -> dict[str, dict[str, Any]]:
 
 def tables(found: pd.DataFrame) -> None:
     """A table for each victim: an arm a row, the AUC of every attack by what is seen, then what matters most."""
-    order = [(access, attack) for access in ("scores", "ranks", "lists") for attack in ("lira", "rmia", "plain")]
-    head = ["arm", *(f"{access}: {attack}" if attack == "lira" else attack for access, attack in order)]
-    head += ["found at 1 %", "of the lists", "epsilon", "NDCG@20"]
+    pairs = [(access, attack) for access in ("scores", "ranks", "lists") for attack in ("lira", "rmia", "plain")]
     for key, rows in found.groupby(["data", "model", "recipe", "unit", "overlap", "models"], sort=True):
+        order = pairs + [("lists", title) for title in TITLES.values() if key[3] == "users"]
+        head = ["arm", *(f"{access}: {attack}" if attack == "lira" else attack for access, attack in order)]
+        head += ["found at 1 %", "of the lists", "epsilon", "NDCG@20"]
         largest = rows.error.max()
         print(f"### {key[0]}, {key[1]} ({key[2]}), {key[3]}, overlap {key[4]}, {key[5]} models\n")
         print("| " + " | ".join(head) + " |\n|---" + "|---:" * (len(head) - 1) + "|")

@@ -16,7 +16,7 @@ from recaudit.datasets.errors import CheckpointError
 from recaudit.datasets.read import read_log
 from recaudit.datasets.split import make_split
 from recaudit.recommenders.base import Recipe
-from recaudit.recommenders.catalogue import model_class
+from recaudit.recommenders.catalogue import build, model_class
 from recaudit.recommenders.checkpoint import open_checkpoint
 from recaudit.recommenders.target import Target
 
@@ -51,7 +51,8 @@ def prepared(options: argparse.Namespace) -> tuple[Target, Path]:
     work: Path = options.work / options.data / options.model
     try:
         found = open_checkpoint(work / "checkpoint")
-        other = [name for name, value in fields(options.recipe).items() if str(found.recipe.config[name]) != value]
+        asked = build(Recipe(options.model, fields(options.recipe))).config.model_dump(mode="json")
+        other = [name for name in fields(options.recipe) if found.recipe.config[name] != asked[name]]
         if other:
             raise SystemExit(f"{work} holds a checkpoint with another {', '.join(other)}; give another --work")
         return found, work

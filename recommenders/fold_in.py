@@ -58,6 +58,15 @@ class FoldedIn:
             weights = mapped(own, items, retained.matrix(), users)
             self._vectors = means(known.matrix()[users], items) @ weights, items
 
+    def folded_embeddings(self) -> tuple[Float32, Float32]:
+        """User float32 [U, d] and item float32 [I, d] vectors of a model that has them, those of folded users too."""
+        users, items = self.model.embeddings()  # type: ignore[attr-defined]
+        if self._vectors is None:
+            return users, items
+        users = users.copy()
+        users[self.users] = self._vectors[0]
+        return users, items
+
     def scores(self, users: NDArray[np.int64], history: InteractionLog) -> Float32:
         """See Recommender; the history that was given at the start is read instead."""
         found = self.model.scores(users, self.known)

@@ -98,8 +98,9 @@ def limits(reading: Reading) -> list[Sentence]:
     ):
         if check not in evidence:
             lines.append([what])
-    if not any(real(value) for found in run.evidence if found.check != "extraction"
-               for value in _queries(found.details)):
+    if not any(
+        real(value) for found in run.evidence if found.check != "extraction" for value in _queries(found.details)
+    ):
         lines.append(["Attackers who adapt to this very model by querying it."])
     lines += [
         ["Effects on people: the data are a record of the past, nobody was shown a list."],

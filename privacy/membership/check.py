@@ -23,6 +23,7 @@ from .findings import against_checkpoint, bound_of, caught_details, game_details
 from .game import Game, play
 from .reading import Access
 from .shadow import NONE, Draw, Shadow, material
+from .taste import AS_SERVED, FOLDED, LENGTH, TITLES, play_taste
 
 _SEES = {"scores": "all scores", "ranks": "the ranks of all items", "lists": "the top {k} list alone"}
 _AUC = "AUC of members against others, 0..1; .5 = no better than chance"
@@ -54,6 +55,8 @@ class PrivacyProbe(Probe):
     `privacy.UNIT.epsilon`, a lower bound on the epsilon of the training; `privacy.checkpoint.ACCESS.ATTACK.auc`, of
     the checkpoint itself, its training pairs against held-out ones; `privacy.mitigation.NAME.UNIT.ACCESS.ATTACK.auc`
     and `privacy.mitigation.NAME.utility.ndcg@K`, the change against no mitigation. Worse: higher, of utility lower.
+    Of users who are seen by lists also `privacy.users.lists.taste-folded.auc` and `...tpr@1%`, and
+    `privacy.users.lists.taste-as-served.auc`, which tells who gets the fallback for unknown users, not what was learnt.
     """
 
     key = "privacy"
@@ -136,13 +139,34 @@ class PrivacyProbe(Probe):
                 strongest = strongest or (game, stuff.included)
             if arm.name == NONE and arm.unit == "interactions" and self._checkpoint() in results:
                 yield from self._checkpoints(asked, answers, access, results, keys)
+        if "lists" in config.access:
+            yield from self._tastes(where, arm, asked, answers, keys)
         assert strongest is not None
         yield self._epsilon(where, arm, *strongest, keys)
+
+    def _tastes(
+        self, where: str, arm: Arm, asked: Candidates, answers: Sequence[Mapping[str, NDArray[Any]]], keys: list[str]
+    ) -> Iterator[Evidence]:
+        """The attack on lists by taste, of users."""
+        included = np.stack([own["included"] for own in answers])
+        for taste, title in TITLES.items():
+            name = f"{arm.serving}/{taste}"
+            if name not in answers[0]:
+                continue
+            found = [own[name] for own in answers]
+            game = play_taste(found, included, asked.user, derive(self.seed, "privacy", arm.unit))
+            details = self._details(arm, "lists", title) | game_details(asked, game, included, LENGTH)
+            if taste == AS_SERVED:
+                # no curve among those of what leaks, and no rate that a bound on leaks would judge
+                details.pop("roc")
+            yield self._auc(f"{where}.lists.{taste}", arm, "lists", title, game, details, keys)
+            if taste == FOLDED:
+                yield self._tpr(f"{where}.lists.{taste}", arm, "lists", title, game, details, keys)
 
     def _auc(
         self, name: str, arm: Arm, access: Access, attack: str, game: Game, details: Mapping[str, Any], keys: list[str]
     ) -> Evidence:
-        title = f"How well members are told apart from {self._sees(access)} ({attack}, {arm.unit}{_with(arm)})"
+        title = f"How well members are told apart from {_sees(access, details)} ({attack}, {arm.unit}{_with(arm)})"
         return self.made(
             f"{name}.auc", title, "auc", _AUC, "higher", estimate=game.auc, n=game.users, standard_error=game.error,
             limits=(0.0, 1.0), baseline={"chance": 0.5}, details=details, cells=keys,
@@ -151,7 +175,9 @@ class PrivacyProbe(Probe):
     def _tpr(
         self, name: str, arm: Arm, access: Access, attack: str, game: Game, details: Mapping[str, Any], keys: list[str]
     ) -> Evidence:
-        title = f"Members told apart at 1 % false alarms from {self._sees(access)} ({attack}, {arm.unit}{_with(arm)})"
+        title = (
+            f"Members told apart at 1 % false alarms from {_sees(access, details)} ({attack}, {arm.unit}{_with(arm)})"
+        )
         first = game.caught[0]
         return self.made(
             f"{name}.tpr@1%", title, "tpr@1%", _TPR, "higher", estimate=first.tpr, n=game.users,
@@ -180,7 +206,8 @@ class PrivacyProbe(Probe):
         stuff = material(asked, [*answers, results.arrays(own)], f"{NONE}/{access}")
         for attack in self.config.attacks:
             found = against_checkpoint(asked, stuff, attack)
-            title = f"How well the checkpoint's training pairs are told apart from {self._sees(access)} ({attack})"
+            seen = _sees(access, {"cutoff": self.config.cutoff})
+            title = f"How well the checkpoint's training pairs are told apart from {seen} ({attack})"
             yield self.made(
                 f"checkpoint.{access}.{attack}.auc", title, "auc", _AUC, "higher", estimate=found["auc"],
                 n=found["users"], standard_error=found["error"], limits=(0.0, 1.0),
@@ -216,9 +243,6 @@ class PrivacyProbe(Probe):
             "mitigation": None if arm.name == NONE else arm.name,
         }  # fmt: skip
 
-    def _sees(self, access: Access) -> str:
-        return _SEES[access].format(k=self.config.cutoff)
-
     def _draw(self, unit: Unit) -> Draw:
         config: PrivacyConfig = self.config
         planted = config.planted if unit == "interactions" else 0
@@ -245,6 +269,10 @@ class PrivacyProbe(Probe):
     def _checkpoint(self) -> Cell:
         shadow = Shadow(self._draw("interactions"), None)
         return Cell("inquiry", "membership in the checkpoint", inquiry=shadow)
+
+
+def _sees(access: Access, details: Mapping[str, Any]) -> str:
+    return _SEES[access].format(k=details["cutoff"])
 
 
 def _with(arm: Arm) -> str:

@@ -22,7 +22,9 @@ class PrivacyConfig(ProbeConfig):
     units: tuple[Unit, ...] = Field(default=("interactions",), min_length=1)
     """What is guessed: interactions (single pairs), users (whole histories). Each has models of its own."""
     attacks: tuple[str, ...] = Field(default=("lira", "rmia"), min_length=1)
-    """lira, rmia, plain. The first one, with the first access, is what epsilon is bounded by."""
+    """lira, rmia, plain. The first one, with the first access, is what epsilon is bounded by.
+
+    Users who are seen by their lists are attacked by taste besides (`taste.py`); it takes no setting."""
     access: tuple[Access, ...] = Field(default=("scores", "ranks", "lists"), min_length=1)
     """What the outsider sees of the model."""
     models: int = Field(default=6, ge=4, le=256)

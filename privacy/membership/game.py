@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,21 +100,42 @@ def play(material: Material, attack: str, user: Int64, subset: NDArray[np.bool_]
     looked = np.ones(len(user), bool) if subset is None else subset
     everyone = np.ones(count, bool)
     scores = np.stack([run(material, k, everyone & (np.arange(count) != k)) for k in range(count)])
+    levels = np.stack([thresholds(material, attack, k, looked) for k in range(count)])
+    return judged(scores, levels, material.included, user, looked)
+
+
+def judged(
+    scores: Float64,
+    levels: Float64,
+    included: NDArray[np.bool_],
+    user: Int64,
+    subset: NDArray[np.bool_] | None = None,
+) -> Game:
+    """How well scores tell members, whichever attack gave them.
+
+    Args:
+        scores: float64 [M, C].
+        levels: float64 [M, R], each victim's thresholds for `RATES`, which must come from other models.
+        included: bool [M, C].
+        user: int64 [C], whose candidate it is.
+        subset: bool [C], candidates that are looked at; all if not given.
+    """
+    count = len(scores)
+    looked = np.ones(len(user), bool) if subset is None else subset
     by_victim, weight = np.empty(count), np.zeros(len(user))
     above = np.zeros((len(RATES), count, len(user)), bool)
     for k in range(count):
-        inside = material.included[k] & looked
-        outside = ~material.included[k] & looked
+        inside = included[k] & looked
+        outside = ~included[k] & looked
         by_victim[k] = separation(scores[k, inside], scores[k, outside])
         weight[inside] += (below(scores[k, outside], scores[k, inside]) - by_victim[k]) / inside.sum()
         weight[outside] += (1 - below(scores[k, inside], scores[k, outside]) - by_victim[k]) / outside.sum()
-        levels = thresholds(material, attack, k, looked)
-        above[:, k] = scores[k] > levels[:, None]
+        above[:, k] = scores[k] > levels[k][:, None]
     weight /= count
     own = math.sqrt(_clustered(weight[looked], user[looked]))
     spread = float(by_victim.std(ddof=1)) / math.sqrt(count)
     caught = tuple(
-        _caught(rate, found[:, looked], material.included[:, looked], user[looked])
+        _caught(rate, found[:, looked], included[:, looked], user[looked])
         for rate, found in zip(RATES, above, strict=True)
     )
     return Game(scores, float(by_victim.mean()), max(own, spread), by_victim, caught, len(np.unique(user[looked])))
@@ -127,7 +149,16 @@ def thresholds(material: Material, attack: str, victim: int, looked: NDArray[np.
         use = np.zeros(len(material.signal), bool)
         use[others[others != own]] = True
         found.append(ATTACKS[attack](material, int(own), use)[~material.included[own] & looked])
-    levels: Float64 = np.quantile(np.concatenate(found), 1 - np.array(RATES), method="higher")
+    return level(found)
+
+
+def level(outside: Sequence[Float64]) -> Float64:
+    """What a share of non-members' scores, each of `RATES`, lies above: float64 [R].
+
+    Args:
+        outside: scores of non-members of some models, none of them the victim.
+    """
+    levels: Float64 = np.quantile(np.concatenate(outside), 1 - np.array(RATES), method="higher")
     return levels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,10 +16,13 @@ from .candidates import Candidates
 
 Access = Literal["scores", "ranks", "lists"]
 """All scores of a user; the rank of every item and no score; the top-k list alone (label-only)."""
+Serve = Callable[[Recommender], Recommender]
 ACCESSES: tuple[Access, ...] = get_args(Access)
 
 
-def read(model: Recommender, asked: Candidates, in_order: bool, k: int) -> dict[str, Float64]:
+def read(
+    model: Recommender, asked: Candidates, in_order: bool, k: int, serve: Serve = lambda model: model
+) -> dict[str, Float64]:
     """The signals of candidates, then of the population: by access float64 [C + Z], larger means more like a member.
 
     "scores": the log odds of the pair in a softmax over what its user has not met; "ranks": the log odds of its rank;
@@ -35,13 +39,14 @@ def read(model: Recommender, asked: Candidates, in_order: bool, k: int) -> dict[
         asked: the candidates.
         in_order: whether the model reads histories in order.
         k: length of the lists that are shown.
+        serve: what stands between the model and the outsider; users are folded in before.
 
     Raises:
         DataError: a score is NaN.
     """
     if asked.unit == "interactions":
-        return _of_pairs(model, asked, in_order, k)
-    return _of_users(model, asked, in_order, k)
+        return _of_pairs(serve(model), asked, in_order, k)
+    return _of_users(model, asked, in_order, k, serve)
 
 
 def _of_pairs(model: Recommender, asked: Candidates, in_order: bool, k: int) -> dict[str, Float64]:
@@ -54,17 +59,17 @@ def _of_pairs(model: Recommender, asked: Candidates, in_order: bool, k: int) -> 
     return _signals(model, user, item, log, prefixes(log, user, places(log, row)), k)
 
 
-def _of_users(model: Recommender, asked: Candidates, in_order: bool, k: int) -> dict[str, Float64]:
+def _of_users(model: Recommender, asked: Candidates, in_order: bool, k: int, serve: Serve) -> dict[str, Float64]:
     log, users = asked.everything, np.concatenate([asked.user, asked.population_user])
     rows = np.flatnonzero(np.isin(log.user, users))
     if in_order:
         rows = following(log, rows)
         user, item = log.user[rows].astype(np.int64), log.item[rows].astype(np.int64)
-        found = _signals(model, user, item, log, prefixes(log, user, places(log, rows)), k)
+        found = _signals(serve(model), user, item, log, prefixes(log, user, places(log, rows)), k)
     else:
         first = places(log, rows) < (log.user_counts[log.user[rows]] + 1) // 2
         known = asked.base.plus(log.take(rows[first]))
-        served = FoldedIn(model, asked.base, known, np.sort(users))
+        served = serve(FoldedIn(model, asked.base, known, np.sort(users)))
         rows = rows[~first]
         rows = rows[~np.isin(log.pair_keys[rows], known.pair_keys)]
         user, item = log.user[rows].astype(np.int64), log.item[rows].astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,8 +22,11 @@ from ..signals import separation
 from .candidates import HELD_OUT, TRAINED, Candidates, Unit, coins, draw_pairs, draw_users, overlap
 from .material import Material
 from .reading import read
+from .taste import item_vectors, read_taste
 
 VERSION = 1
+USERS = 3
+"""Version of the answers about users: they have arrays more."""
 NONE = "none"
 """The serving that changes nothing."""
 CELLS = 3
@@ -85,11 +89,12 @@ class Shadow:
             "inquiry": "membership", "version": VERSION, **asdict(self.draw), "place": self.place,
             "training": self.training.describe(),
             "servings": {name: own.describe() for name, own in self.servings.items()},
-        }  # fmt: skip
+        } | ({"users_version": USERS} if self.draw.unit == "users" else {})  # fmt: skip
 
     def answer(self, target: Target, seed: int) -> Answer:
         """Arrays "included" bool [C] and by serving "NAME/ACCESS", the signals of `reading.read`.
 
+        Of users also float32 [C, d] "NAME/taste-folded" and "NAME/taste-as-served", of `taste.read_taste`.
         Values "NAME/ndcg@K" of each serving on the held-out pairs that no model was taught; pairs only.
         """
         in_order = reads_order(target.recipe)
@@ -103,10 +108,14 @@ class Shadow:
             model = self.training.train(target.recipe, log, seed)
         k, arrays = self.draw.cutoff, dict[str, NDArray[Any]](included=included)
         values: dict[str, float | None] = {}
+        vectors = item_vectors(asked.base) if asked.unit == "users" else None
         for name, own in self.servings.items():
             served = own.serve(model, seed)
-            signals = read(served, asked, in_order, k)
+            signals = read(model, asked, in_order, k, partial(own.serve, seed=seed))
             arrays |= {f"{name}/{access}": value.astype(np.float32) for access, value in signals.items()}
+            if vectors is not None:
+                tastes = read_taste(model, asked, included, log, in_order, vectors, partial(own.serve, seed=seed))
+                arrays |= {f"{name}/{taste}": value for taste, value in tastes.items()}
             if self.place is not None and asked.unit == "interactions":
                 values[f"{name}/ndcg@{k}"] = evaluate(served, asked.never, log, (k,))[f"ndcg@{k}"]
         return Answer(values, arrays=arrays)

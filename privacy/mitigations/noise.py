@@ -12,6 +12,7 @@ from ...datasets.log import Float32, InteractionLog
 from ...datasets.seeding import rng
 from ...recommenders.base import Recipe, Recommender
 from ...recommenders.catalogue import model_class
+from ...recommenders.fold_in import FoldedIn
 from .base import Mitigation, MitigationConfig
 
 
@@ -48,7 +49,7 @@ class Noisy(Mitigation):
 
 class _Noisy:
     def __init__(self, model: Any, scale: float, seed: int) -> None:
-        users, items = model.embeddings()
+        users, items = model.folded_embeddings() if isinstance(model, FoldedIn) else model.embeddings()
         size = scale * float(np.linalg.norm(users, axis=1).mean()) / users.shape[1] ** 0.5
         noise = rng(seed, "privacy", "noise").standard_normal(users.shape, np.float32) * np.float32(size)
         self.vectors: tuple[Float32, Float32] = users + noise, items

@@ -5,7 +5,10 @@ import pytest
 
 from recaudit.datasets.errors import InputError
 from recaudit.datasets.split import ratio_per_user
+from recaudit.privacy.membership.candidates import coins, draw_users
+from recaudit.privacy.membership.reading import read
 from recaudit.privacy.mitigations.catalogue import build, names
+from recaudit.privacy.signals import separation
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
 
@@ -58,3 +61,21 @@ def test_every_mitigation_is_described_and_unknown_settings_are_refused() -> Non
         assert own.describe() == build(name).describe()
         with pytest.raises(InputError, match="wrong"):
             build(name, {"wrong": 1})
+
+
+@pytest.mark.parametrize("name", ["rounding", "noise"])
+def test_users_are_folded_in_before_they_are_served(name: str) -> None:
+    """Else the vector that a stranger never got would be told from members', through any serving."""
+    log = ratio_per_user(small_log(users=400, items=60, events=6000), seed=1)
+    asked = draw_users(log, 100, 0)
+    included = coins(len(asked), 0, 0)
+    model = fit(Recipe("mf", {"dim": 8, "max_epochs": 5}, 5), asked.trained(included), 0)
+    own = build(name)
+    plain, served = (read(model, asked, False, 10, serve) for serve in (lambda own: own, lambda m: own.serve(m, 0)))
+    assert not np.array_equal(plain["scores"], served["scores"])
+    for access in ("scores", "ranks", "lists"):
+        values = served[access][: len(asked)]
+        assert 0.3 < separation(values[included], values[~included]) < 0.75
+    if name == "rounding":  # the wrong order tells nearly everybody
+        wrong = read(own.serve(model, 0), asked, False, 10)["ranks"][: len(asked)]
+        assert separation(wrong[included], wrong[~included]) > 0.85
