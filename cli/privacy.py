@@ -20,6 +20,10 @@ app = typer.Typer(
 )
 
 
+LEVELS, LEVEL = (0.5, 0.8, 0.95, 0.99), 0.95
+"""Percentiles at which canaries count as remembered, named before any is seen; and the one of the Gaussian bound."""
+
+
 class Access(StrEnum):
     """What an outsider sees."""
 
@@ -68,6 +72,7 @@ def risk(
     known = np.flatnonzero(np.isfinite(found.exposure))
     order = known[np.argsort(-found.exposure[known], kind="stable")]
     out.parent.mkdir(parents=True, exist_ok=True)
+    out.unlink(missing_ok=True)  # what is there may be readable by others
     out.touch(mode=0o600)
     write_table(
         out,
@@ -110,23 +115,37 @@ def epsilon(
     from ..privacy.canaries.planting import evenly
     from ..privacy.canaries.secret import load
     from ..privacy.canaries.trace import statistic
-    from ..privacy.epsilon import one_run_bound
+    from ..privacy.epsilon import at_fixed_thresholds, gaussian_from_rates, one_run_bound
 
     target = opt.open_target(model, data)
     split = target.split
-    planted = evenly(load(secret, split.history.plus(split.test)), split.train)
-    found = replace(
-        one_run_bound(statistic(target.model, planted, planted.log), planted.included, delta, alpha),
-        unit="interaction" if planted.kind == "pairs" else "user",
-    )
+    planted = evenly(load(secret, split.history.plus(split.test)), split)
+    values, inside = statistic(target.model, planted, planted.log), planted.included
+    unit = "interaction" if planted.kind == "pairs" else "user"
+    found = replace(one_run_bound(values, inside, delta, alpha), unit=unit)
+    member, other = values[inside], values[~inside]
+    high = [int((part >= LEVEL).sum()) for part in (member, other)]
+    beside = {
+        "if canaries are independent": at_fixed_thresholds(member, other, LEVELS, delta, alpha),
+        "if besides the trade-off is Gaussian": gaussian_from_rates(
+            high[0], len(member), high[1], len(other), max(delta, 1e-12), alpha
+        ),
+    }
     broken = claimed is not None and found.epsilon > claimed
     if as_json:
-        typer.echo(json.dumps(asdict(found) | {"claimed": claimed, "refuted": broken}))
+        typer.echo(
+            json.dumps(
+                asdict(found)
+                | {"claimed": claimed, "refuted": broken, "beside": {name: own.epsilon for name, own in beside.items()}}
+            )
+        )
     else:
         typer.echo(
             f"epsilon is at least {found.epsilon:.3f} ({found.unit} level, delta {delta:g}, confidence {1 - alpha:.0%})"
             f"; {len(planted):,} canaries can show {found.ceiling:.3f} at most"
         )
+        for name, own in beside.items():
+            typer.echo(f"  {name}: {own.epsilon:.3f} of {own.ceiling:.3f}; no claim is judged by it")
         if claimed is not None:
             typer.echo(f"the claim of {claimed:g} is {'refuted' if broken else 'not refuted'}")
     raise typer.Exit(1 if broken else 0)

@@ -107,7 +107,8 @@ def _lead(own: Float32, table: Float32, free: NDArray[np.bool_]) -> Float64:
     total = np.exp(scores - top).sum(axis=1)
     with np.errstate(divide="ignore"):
         rest = top[:, 0] + np.log(total)
-    return np.where(total > 0, own.clip(-limit, limit).astype(np.float64) - rest, 0.0)
+    lead = np.where(total > 0, own.clip(-limit, limit).astype(np.float64) - rest, 0.0)
+    return lead.clip(-float(limit), float(limit))
 
 
 def separation(members: Float64, others: Float64, weights: Float64 | None = None) -> float:

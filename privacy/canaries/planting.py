@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ...datasets.errors import InputError
 from ...datasets.log import Int64, InteractionLog, Profiles
+from ...datasets.read import LoadedLog
 from ...datasets.seeding import rng
+from ...datasets.split import Split, make_split
 from ...recommenders.sampling import Positives
 
 Kind = Literal["pairs", "users"]
@@ -115,16 +117,48 @@ def trained(planted: Planted, log: InteractionLog) -> Planted:
     return _kept(planted, log, ~planted.included | any_there)
 
 
-def evenly(planted: Planted, log: InteractionLog, seed: int = 0) -> Planted:
-    """As `trained`, with as large a share of those never included left out by a draw.
+def evenly(planted: Planted, split: Split) -> Planted:
+    """The canaries that the split would have left in the training part, had all of them been included.
 
-    Else a canary that is left would have been included with a chance of less than one half, and a bound that rests on
-    fair coins would not hold.
+    Whether an event is held out depends on its time and on its user's history. Leaving out included canaries that are
+    held out, and no others, would make the coins of what is left unfair, by how long a history is, and a bound that
+    rests on fair coins could refute an innocent model. So the split is made again with all canaries in the data, and
+    one rule that knows no coin decides. Included canaries that the real split held out stay, as what they are: included
+    and, as it happened, not trained on, which weakens the bound and nothing else.
+
+    Args:
+        planted: over all events of the split's parts.
+        split: the checkpoint's.
+
+    Raises:
+        InputError: included canaries are held out by a split that cannot be made again.
     """
-    left = trained(planted, log)
-    share = left.included.sum() / planted.included.sum()
-    kept = left.included | (rng(seed, "privacy", "canaries", "evenly").random(len(left)) < share)
-    return _kept(left, log, kept)
+    own, log = planted.profiles, planted.log
+    if len(trained(planted, split.train)) == len(planted):
+        return replace(planted, log=split.train)
+    if split.recipe.startswith("given"):
+        raise InputError(
+            "some canaries are held out by the data's own split, which cannot be made again without the coins; train "
+            "on a file that is split by leave-last-out, ratio or temporal"
+        )
+    out = ~planted.included
+    place = np.cumsum(out) - 1
+    rest = part_of(own, out[own.account])
+    if planted.kind == "pairs":
+        added = replace(
+            log, user=planted.user[rest.account].astype(np.int32), item=rest.item, value=rest.value, time=rest.time
+        )
+        every, user = log.plus(added), planted.user
+    else:
+        accounts = replace(rest, n_accounts=int(out.sum()), account=place[rest.account].astype(np.int32))
+        # named apart from the accounts that are there
+        every = log.with_accounts(accounts)
+        names = np.array([f"canary:{n}" for n in range(accounts.n_accounts)])
+        every = replace(every, user_ids=np.concatenate([log.user_ids, names]))
+        user = np.where(planted.included, planted.user, log.n_users + place)
+    again = make_split(LoadedLog(every), split.recipe).train
+    there = np.isin(user[own.account] * log.n_items + own.item, again.pair_keys)
+    return _kept(planted, split.train, np.bincount(own.account, there, len(planted)) > 0)
 
 
 def part_of(profiles: Profiles, rows: NDArray[np.bool_]) -> Profiles:

@@ -106,9 +106,12 @@ def draw_pairs(split: Split, most: int, planted: int, seed: int, *, in_order: bo
     log = split.train.plus(held)
     stream = rng(seed, "privacy", "candidates", "pairs")
     own = np.arange(len(split.train))
-    own = own[split.train.user_counts[split.train.user] > 1]
+    pairs = np.diff(split.train.matrix().indptr)  # distinct items of each user
+    own = own[pairs[split.train.user] > 1]
     own = own if not in_order else np.intersect1d(own, following(split.train, own))
-    outside = len(split.train) + np.flatnonzero(~np.isin(held.pair_keys, split.train.pair_keys))
+    # of a user without a training event the coin would decide whether there is a vector at all
+    known = (pairs[held.user] > 0) & ~np.isin(held.pair_keys, split.train.pair_keys)
+    outside = len(split.train) + np.flatnonzero(known)
     chosen = _in_turn(log, own, most, stream), _in_turn(log, outside, min(most, len(outside) // 2), stream)
     for rows, name in zip(chosen, ("training", "held-out"), strict=True):
         if len(rows) < 20:
@@ -125,7 +128,7 @@ def draw_pairs(split: Split, most: int, planted: int, seed: int, *, in_order: bo
     part = np.where(np.arange(len(everything)) < len(split.train), _BASE, _NEVER)
     owner = np.where(is_own, order[place], part).astype(np.int64)
     source = np.repeat(np.array([TRAINED, HELD_OUT, PLANTED], np.int8), [*map(len, chosen), len(extra)])
-    free = np.flatnonzero((owner[: len(log)] == _NEVER) & ~np.isin(log.pair_keys, split.train.pair_keys))
+    free = outside[owner[outside] == _NEVER]
     other = _in_turn(log, free, 2 * most, stream, share=1.0)
     return Candidates(
         "interactions", everything, owner, user, item, source,

@@ -14,8 +14,10 @@ from ...audit.evidence import Evidence
 from ...audit.probe import NotApplicable, Probe, Results
 from ...datasets.errors import DataError
 from ...datasets.seeding import derive
+from ...datasets.split import Split
 from ...recommenders.catalogue import reads_order
 from ...recommenders.target import Target
+from ..extraction.copies import why_not as why_not_asked
 from ..mitigations.base import Mitigation
 from .candidates import Candidates, Unit
 from .config import PrivacyConfig
@@ -67,13 +69,19 @@ class PrivacyProbe(Probe):
     )
     config_type = PrivacyConfig
 
+    def __init__(self, config: Any, seed: int) -> None:
+        """Keep settings and run seed."""
+        super().__init__(config, seed)
+        self._drawn: dict[Unit, tuple[Split, Candidates]] = {}
+
     def cells(self, target: Target) -> Sequence[Cell]:
         """The models of every arm, and the checkpoint."""
-        for unit in self.config.units:
-            self._candidates(target, unit)
+        why = [self.why_not(target, unit) for unit in self.config.units]
+        if all(why):
+            raise NotApplicable(str(why[0]))
         arms = self.arms(target)
         found = dict.fromkeys(cell for arm in arms for cell in arm.cells)
-        if "interactions" in self.config.units:
+        if any(arm.unit == "interactions" for arm in arms):
             found[self._checkpoint()] = None
         return list(found)
 
@@ -83,6 +91,8 @@ class PrivacyProbe(Probe):
         served = {NONE: Mitigation()} | {name: own for name, own in fitting.items() if not own.trains}
         found = []
         for unit in self.config.units:
+            if self.why_not(target, unit) is not None:
+                continue
             plain = self._models(unit, Mitigation(), served, "")
             found += [Arm(unit, name, name, plain) for name in served]
             for name, own in fitting.items():
@@ -99,7 +109,7 @@ class PrivacyProbe(Probe):
             there = [cell for cell in arm.cells if cell in results]
             where = arm.unit if arm.name == NONE else f"mitigation.{arm.name}.{arm.unit}"
             if len(there) < 4:
-                why = f"only {len(there)} of {len(arm.cells)} models could be trained; see the failures"
+                why = f"only {len(there)} of {len(arm.cells)} models could be trained and read; see the failures"
                 found.append(self.made(f"{where}.auc", f"Members of {where}", "auc", _AUC, "higher", missing=why))
                 continue
             answers = [results.arrays(cell) for cell in there]
@@ -109,6 +119,9 @@ class PrivacyProbe(Probe):
             found += self._of_arm(arm, where, asked, answers, keys, results, there)
             if arm.name != NONE and arm.unit == "interactions" and arm.unit in plain:
                 found.append(self._price(arm, plain[arm.unit], results))
+        for unit in self.config.units:
+            if (refused := self.why_not(target, unit)) is not None:
+                found.append(self.made(f"{unit}.auc", f"Members of {unit}", "auc", _AUC, "higher", missing=refused))
         for name, own in self.config.built.items():
             why_not = own.why_not(target.recipe)
             if why_not is not None:
@@ -190,7 +203,7 @@ class PrivacyProbe(Probe):
         title = f"Least epsilon of the training that the guesses are compatible with ({arm.unit}{_with(arm)})"
         return self.made(
             f"{where}.epsilon", title, "epsilon", "lower bound on epsilon at 95 % confidence, 0 and above", "higher",
-            estimate=found["epsilon"], n=game.users, standard_error=0.0,
+            estimate=found["epsilon"], n=game.users,
             baseline={"ceiling": found["ceiling"], "nothing leaks": 0.0}, details=found, cells=keys,
         )  # fmt: skip
 
@@ -248,11 +261,24 @@ class PrivacyProbe(Probe):
         planted = config.planted if unit == "interactions" else 0
         return Draw(unit, config.candidates, planted, derive(self.seed, "privacy", unit), config.cutoff, config.overlap)
 
-    def _candidates(self, target: Target, unit: Unit) -> Candidates:
+    def why_not(self, target: Target, unit: Unit) -> str | None:
+        """Why a unit cannot be guessed about; None if it can."""
+        if unit == "users" and not reads_order(target.recipe) and not hasattr(target.model, "embeddings"):
+            why = why_not_asked(target.model)
+            if why is not None:  # who was never trained could be told by what the model has not kept of them
+                return f"users cannot be folded in: {why}"
         try:
-            return self._draw(unit).candidates(target.split, reads_order(target.recipe))
+            self._candidates(target, unit)
         except DataError as error:
-            raise NotApplicable(str(error)) from None
+            return str(error)
+        return None
+
+    def _candidates(self, target: Target, unit: Unit) -> Candidates:
+        """The candidates, drawn once for a split; DataError."""
+        if unit not in self._drawn or self._drawn[unit][0] is not target.split:
+            asked = self._draw(unit).candidates(target.split, reads_order(target.recipe))
+            self._drawn[unit] = target.split, asked
+        return self._drawn[unit][1]
 
     def _models(
         self, unit: Unit, training: Mitigation, servings: Mapping[str, Mitigation], label: str

@@ -37,12 +37,13 @@ def traits(asked: Candidates) -> Float64:
     history = base.matrix()
     norm = np.sqrt(np.asarray(history.sum(axis=0)).ravel()).clip(1)
     scaled = (history @ sparse.diags(1 / norm)).tocsc()
-    own = history[user].tolil()
-    own[np.arange(len(user)), item] = 0
-    others = own.tocsr()
-    # the sum of the cosines is the product of the item's column with the sum of its user's columns
-    together = np.asarray((scaled[:, item].T.multiply(others @ scaled.T)).sum(axis=1)).ravel()
-    near = together / np.asarray(others.sum(axis=1)).ravel().clip(1)
+    items, column = np.unique(item, return_inverse=True)
+    cosine = (scaled.T @ scaled[:, items]).tocsr()  # of all items with those asked about
+    row, other = history[user].nonzero()
+    there = other != item[row]
+    row, other = row[there], other[there]
+    near = np.asarray(cosine[other, column[row]]).ravel()
+    near = np.bincount(row, near, len(user)) / np.bincount(row, minlength=len(user)).clip(1)
     return np.stack([np.log1p(base.user_counts[user]), np.log1p(base.item_counts[item]), 1 - near], axis=1)
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...audit.statistics import clopper_pearson
 from ...datasets.log import Int64
+from ...datasets.seeding import rng
 from ..signals import Float64, separation
 from .catalogue import ATTACKS
 from .material import Material
 
 RATES = (0.01, 0.001)
 """Shares of false alarms at which the true positive rate is told."""
+MOST, FEW = 12, 4
+"""References that set a threshold, and references left out in turn of a victim's attack, at most."""
+RESAMPLES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +34,8 @@ class Caught:
         members: of all victims.
         alarms: others above it.
         others: of all victims.
-        error: standard error of the true positive rate; users, with all victims, are what is resampled.
+        error: standard error of the true positive rate.
+        levels: float64 [M], the threshold of each victim.
     """
 
     rate: float
@@ -38,6 +44,7 @@ class Caught:
     alarms: int
     others: int
     error: float
+    levels: Float64
 
     @property
     def tpr(self) -> float:
@@ -84,8 +91,7 @@ def play(material: Material, attack: str, user: Int64, subset: NDArray[np.bool_]
     """Attack every model with all others as references.
 
     The coins of a victim are independent of everything that the attack reads, so that a model which has learnt nothing
-    gives .5. Thresholds come from the references: each is attacked by the others, the victim left out of both parts,
-    and the threshold lets a share of its non-members through.
+    gives .5. Thresholds come from the references: see `_catch`.
 
     Args:
         material: three models or more.
@@ -96,17 +102,21 @@ def play(material: Material, attack: str, user: Int64, subset: NDArray[np.bool_]
     References: Carlini et al. 2022, IEEE S&P, section V (leave-one-out evaluation); Sun and Xu 2014, IEEE Signal
         Processing Letters 21 (placements, for the standard error of the AUC).
     """
-    run, count = ATTACKS[attack], len(material.signal)
+    count = len(material.signal)
     looked = np.ones(len(user), bool) if subset is None else subset
-    everyone = np.ones(count, bool)
-    scores = np.stack([run(material, k, everyone & (np.arange(count) != k)) for k in range(count)])
-    levels = np.stack([thresholds(material, attack, k, looked) for k in range(count)])
-    return judged(scores, levels, material.included, user, looked)
+
+    @cache
+    def attacked(victim: int, left_out: int) -> Float64:
+        references = ~np.isin(np.arange(count), (victim, left_out))
+        return ATTACKS[attack](material, victim, references)
+
+    scores = np.stack([attacked(k, k) for k in range(count)])
+    return judged(scores, _catch(attacked, material.included, user, looked), material.included, user, looked)
 
 
 def judged(
     scores: Float64,
-    levels: Float64,
+    caught: tuple[Caught, ...],
     included: NDArray[np.bool_],
     user: Int64,
     subset: NDArray[np.bool_] | None = None,
@@ -115,7 +125,7 @@ def judged(
 
     Args:
         scores: float64 [M, C].
-        levels: float64 [M, R], each victim's thresholds for `RATES`, which must come from other models.
+        caught: at each of `RATES`.
         included: bool [M, C].
         user: int64 [C], whose candidate it is.
         subset: bool [C], candidates that are looked at; all if not given.
@@ -123,33 +133,77 @@ def judged(
     count = len(scores)
     looked = np.ones(len(user), bool) if subset is None else subset
     by_victim, weight = np.empty(count), np.zeros(len(user))
-    above = np.zeros((len(RATES), count, len(user)), bool)
     for k in range(count):
         inside = included[k] & looked
         outside = ~included[k] & looked
         by_victim[k] = separation(scores[k, inside], scores[k, outside])
         weight[inside] += (below(scores[k, outside], scores[k, inside]) - by_victim[k]) / inside.sum()
         weight[outside] += (1 - below(scores[k, inside], scores[k, outside]) - by_victim[k]) / outside.sum()
-        above[:, k] = scores[k] > levels[k][:, None]
     weight /= count
     own = math.sqrt(_clustered(weight[looked], user[looked]))
     spread = float(by_victim.std(ddof=1)) / math.sqrt(count)
-    caught = tuple(
-        _caught(rate, found[:, looked], included[:, looked], user[looked])
-        for rate, found in zip(RATES, above, strict=True)
-    )
     return Game(scores, float(by_victim.mean()), max(own, spread), by_victim, caught, len(np.unique(user[looked])))
 
 
-def thresholds(material: Material, attack: str, victim: int, looked: NDArray[np.bool_]) -> Float64:
-    """The level for each of `RATES` that lets this share of the references' non-members through, float64 [R]."""
-    others = np.flatnonzero(np.arange(len(material.signal)) != victim)
+def _catch(
+    attacked: Callable[[int, int], Float64], included: NDArray[np.bool_], user: Int64, looked: NDArray[np.bool_]
+) -> tuple[Caught, ...]:
+    """Who is above thresholds that the references alone set.
+
+    References are attacked without the victim, and so by one model less; so is the victim, each of some references left
+    out in turn, or it would be told better than the threshold assumes. The error is that of users resampled with
+    thresholds set anew, or of the spread of the victims if it is larger.
+    """
+    count, included = len(included), included[:, looked]
+    _, place = np.unique(user[looked], return_inverse=True)
+    users = int(place.max()) + 1
+    drawn = rng(0, "privacy", "game").multinomial(users, np.full(users, 1 / users), RESAMPLES)
+    weight = np.concatenate([np.ones((1, users)), drawn])[:, place]  # the sample itself comes first
+    hits, alarms = np.zeros((2, len(RATES), 1 + RESAMPLES, count))
+    levels = np.zeros((len(RATES), count))
+    for victim in range(count):
+        others = [(victim + step) % count for step in range(1, count)]
+        pool = [(attacked(own, victim)[looked], ~included[own]) for own in others[:MOST]]
+        values = np.concatenate([scores[outside] for scores, outside in pool])
+        whose = np.concatenate([np.flatnonzero(outside) for _, outside in pool])
+        order = np.argsort(-values, kind="stable")
+        above = np.cumsum(weight[:, whose[order]], axis=1)
+        mine = np.stack([attacked(victim, other)[looked] for other in others[:FEW]])
+        for place_of, rate in enumerate(RATES):
+            allowed = (above <= rate * above[:, -1:]).sum(axis=1).clip(max=len(values) - 1)
+            level = values[order][allowed]
+            told = sum((one > level[:, None]) * weight for one in mine) / len(mine)
+            hits[place_of, :, victim] = told[:, included[victim]].sum(axis=1)
+            alarms[place_of, :, victim] = told[:, ~included[victim]].sum(axis=1)
+            levels[place_of, victim] = level[0]
+    members = np.stack([weight[:, own].sum(axis=1) for own in included], axis=1)
+    others_seen = np.stack([weight[:, ~own].sum(axis=1) for own in included], axis=1)
     found = []
-    for own in others:
-        use = np.zeros(len(material.signal), bool)
-        use[others[others != own]] = True
-        found.append(ATTACKS[attack](material, int(own), use)[~material.included[own] & looked])
-    return level(found)
+    for place_of, rate in enumerate(RATES):
+        shares = hits[place_of].sum(axis=1) / members.sum(axis=1)
+        spread = float((hits[place_of, 0] / members[0]).std(ddof=1)) / math.sqrt(count)
+        # no hit, or nothing but hits, leaves no spread: one hit more or less is then the least that is not known
+        error = max(float(shares[1:].std(ddof=1)), spread, 1 / float(members[0].sum()))
+        found.append(Caught(
+            rate, round(float(hits[place_of, 0].sum())), int(members[0].sum()), round(float(alarms[place_of, 0].sum())),
+            int(others_seen[0].sum()), error, levels[place_of],
+        ))  # fmt: skip
+    return tuple(found)
+
+
+def caught_above(scores: Float64, levels: Float64, included: NDArray[np.bool_], user: Int64) -> tuple[Caught, ...]:
+    """Who is above given thresholds float64 [M, R], which must come from other models; they count as known."""
+    found = []
+    for rate, own in zip(RATES, levels.T, strict=True):
+        above = scores > own[:, None]
+        members, others = int(included.sum()), int((~included).sum())
+        hits, alarms = int((above & included).sum()), int((above & ~included).sum())
+        residual = np.where(included, above - hits / members, 0.0).sum(axis=0) / members
+        each = (above & included).sum(axis=1) / included.sum(axis=1)
+        spread = float(each.std(ddof=1)) / math.sqrt(len(each))
+        error = max(math.sqrt(_clustered(residual, user)), spread, 1 / members)
+        found.append(Caught(rate, hits, members, alarms, others, error, own))
+    return tuple(found)
 
 
 def level(outside: Sequence[Float64]) -> Float64:
@@ -195,12 +249,3 @@ def _clustered(weight: Float64, user: Int64) -> float:
     """Variance of a sum of influences, those of one user taken together."""
     _, place = np.unique(user, return_inverse=True)
     return float(np.square(np.bincount(place, weight)).sum())
-
-
-def _caught(rate: float, above: NDArray[np.bool_], included: NDArray[np.bool_], user: Int64) -> Caught:
-    members, others = int(included.sum()), int((~included).sum())
-    hits, alarms = int((above & included).sum()), int((above & ~included).sum())
-    residual = np.where(included, above - hits / members, 0.0).sum(axis=0) / members
-    # no hit, or nothing but hits, leaves no spread: one hit more or less is then the least that is not known
-    error = max(math.sqrt(_clustered(residual, user)), 1 / members)
-    return Caught(rate, hits, members, alarms, others, error)

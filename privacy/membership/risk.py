@@ -36,8 +36,8 @@ class Risk:
     Attributes:
         user: int64 [N], users with candidates, ascending.
         events: int64 [N], how many of their events were tried.
-        exposure: float64 [N], 0..1: the share of never-trained pairs that look less like a member than the user's
-            training events do where they were trained on; .5 is no risk.
+        exposure: float64 [N], 0..1: the share of pairs a model was not trained on that look less like a member than the
+            user's training events do where they were trained on; .5 is no risk.
         halves: float64 [N, 2], the same from the first and from the second half of the models.
         stability: Spearman correlation of the halves over users, -1..1; NaN if either does not vary.
     """
@@ -106,8 +106,8 @@ def risk(
         scores = np.stack([ATTACKS[attack](stuff, int(own), every != own) for own in every])
         found = exposed(scores, stuff.included)[mine]
         known = np.isfinite(found)
-        total = np.bincount(place[known], found[known], len(user))
-        return np.where(total > 0, total / np.bincount(place[known], minlength=len(user)).clip(1), np.nan)
+        total, number = (np.bincount(place[known], w, len(user)) for w in (found[known], np.ones(known.sum())))
+        return np.where(number > 0, total / number.clip(1), np.nan)
 
     halves = np.stack([by_user(answers[: models // 2]), by_user(answers[models // 2 :])], axis=1)
     both = np.isfinite(halves).all(axis=1)

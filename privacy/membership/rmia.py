@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..signals import Float64
-from .material import Material, sided
+from .material import Material
 
 FEWEST = 20
 """Others that a cell must have; with fewer, those of all cells are compared with."""
@@ -30,16 +30,18 @@ def rmia(material: Material, victim: int, references: NDArray[np.bool_], gamma: 
     Reference: Zarifzadeh, Liu, Shokri 2024, Low-Cost High-Power Membership Inference Attacks, ICML, arXiv 2312.03262,
         equations 2 and 9, with references on both sides.
     """
-    top = material.signal[references].max(initial=-np.inf), material.population[references].max(initial=-np.inf)
-    shift = max(*top, float(material.signal[victim].max()), float(material.population[victim].max()))
-    chance = np.exp(material.signal[references] - shift)
-    inside = material.included[references]
-    within, without = sided(chance, inside)
-    tiny = np.finfo(np.float64).tiny
-    gain = float(np.log(within.clip(tiny)).mean() - np.log(without.clip(tiny)).mean())
-    others = np.exp(material.population[references] - shift).mean(axis=0)
-    ratio = material.signal[victim] - shift - np.log(0.5 * (within + without).clip(tiny))
-    other = material.population[victim] - shift - np.log(0.5 * (1 + np.exp(gain)) * others.clip(tiny))
+    signal, inside = material.signal[references], material.included[references]
+    within, without = _log_mean(signal, inside), _log_mean(signal, ~inside)
+    both = np.isfinite(within) & np.isfinite(without)
+    gain = float((within - without)[both].mean()) if both.any() else 0.0
+    # a side that is empty is made up on the log scale: on the other, members of all references would seem impossible
+    within, without = (
+        np.where(np.isfinite(within), within, without + gain),
+        np.where(np.isfinite(without), without, within - gain),
+    )
+    ratio = material.signal[victim] - np.logaddexp(within, without)
+    others = _log_mean(material.population[references], np.ones((references.sum(), 1), bool))
+    other = material.population[victim] - np.logaddexp(others + gain, others)
     found = np.empty(len(ratio))
     for cell in np.unique(material.cell):
         mine, theirs = material.cell == cell, other[material.population_cell == cell]
@@ -48,3 +50,11 @@ def rmia(material: Material, victim: int, references: NDArray[np.bool_], gamma: 
     step = 1 / (1 + len(other))
     scored: Float64 = found + step * (0.5 + np.arctan(ratio) / np.pi)
     return scored
+
+
+def _log_mean(values: Float64, counts: NDArray[np.bool_]) -> Float64:
+    """Log of the mean of exp over the rows that count, -inf where none does: float64 [R, N], bool [R, N] -> [N]."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        number = np.log(np.broadcast_to(counts, values.shape).sum(axis=0))
+        total: Float64 = np.logaddexp.reduce(np.where(counts, values, -np.inf), axis=0)
+        return np.where(np.isfinite(number), total - number, -np.inf)

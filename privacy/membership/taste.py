@@ -21,7 +21,7 @@ from ...recommenders.trainer import one_thread
 from ..places import places, prefixes
 from ..signals import Float64
 from .candidates import Candidates
-from .game import Game, judged, level
+from .game import Game, caught_above, judged, level
 
 FOLDED, AS_SERVED = "taste-folded", "taste-as-served"
 TITLES = {FOLDED: FOLDED, AS_SERVED: f"{AS_SERVED}: tells the fallback"}
@@ -118,9 +118,9 @@ def play_taste(found: Sequence[Float32], included: NDArray[np.bool_], user: Int6
     doubled.
     """
     scores, levels = told(found, included, seed)
-    game = judged(scores, levels, included, user)
-    caught = tuple(replace(own, error=own.error * 2**0.5) for own in game.caught)
-    return replace(game, error=game.error * 2**0.5, caught=caught)
+    caught = caught_above(scores, levels, included, user)
+    game = judged(scores, tuple(replace(own, error=own.error * 2**0.5) for own in caught), included, user)
+    return replace(game, error=game.error * 2**0.5)
 
 
 def told(found: Sequence[Float32], included: NDArray[np.bool_], seed: int) -> tuple[Float64, Float64]:

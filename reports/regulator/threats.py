@@ -111,13 +111,14 @@ THREATS: dict[str, Threat] = {
     ),
     "privacy": Threat(
         "Leaks about training data", "Can an outsider tell what the model was trained on?",
-        "Somebody who sees lists, ranks or scores, and wants to know whether an event, or a user, was in the training "
-        "data.",
+        "Somebody who sees lists, ranks or scores, and wants to know whether an event (or a user, where findings say "
+        "so) was in the training data.",
         "The recipe, and all training events but those in question: more than most outsiders know.",
-        "Trains models with and without the events in question, and compares what the audited one says of them.",
-        "How much better than chance members are told apart, at few false alarms; a lower bound on the epsilon of the "
-        "training. Fair coins decided what each tested model was trained on.",
-        "That nothing leaks: attacks that were not tried, and outsiders who know a person's other data.",
+        "Trains models by the audited recipe with and without the events in question, and compares what they say.",
+        "How much better than chance members are told apart, at few false alarms, in retrainings of which fair coins "
+        "decided what they were trained on; the audited model itself beside them; a lower bound on the epsilon of the "
+        "training.",
+        "That nothing leaks: attacks that were not tried; lists that leave out what users consumed show it by that.",
     ),
     "attributes": Threat(
         "Attributes of users", "What do vectors and lists tell about a user's attributes?",

@@ -70,6 +70,8 @@ def test_the_risk_file_is_the_owners_alone_and_names_users(
     recaudit: Recaudit, planted: dict[str, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "risk.csv"
+    out.write_text("old")
+    out.chmod(0o644)
     answer = recaudit("privacy", "risk", "--model", planted["ckpt"], "--out", out, "--work", planted["work"])
     assert answer.returncode == 0, answer.stderr
     assert "median exposure" in answer.stdout and "rank correlation" in answer.stdout

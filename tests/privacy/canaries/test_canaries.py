@@ -10,8 +10,9 @@ from scipy import stats
 
 from recaudit.datasets.errors import DataError, InputError
 from recaudit.datasets.log import InteractionLog
+from recaudit.datasets.split import given, leave_last_out
 from recaudit.privacy.canaries import trace
-from recaudit.privacy.canaries.planting import ACTIVE, Kind, Planted, plant
+from recaudit.privacy.canaries.planting import ACTIVE, Kind, Planted, evenly, plant, trained
 from recaudit.privacy.canaries.secret import load, save
 from recaudit.privacy.canaries.trace import CanaryTest
 from recaudit.recommenders.base import Recipe
@@ -281,3 +282,22 @@ def test_small_and_full_logs() -> None:
         plant(one.take(np.empty(0, np.int64)), "pairs", 2, 0)
     twice = log_of([[0, 1, 1, 2, 3, 4, 0]], 7)
     assert np.bincount(plant(twice, "users", 4, 0).profiles.account).tolist() == [5] * 4
+
+
+@pytest.mark.parametrize("kind", ["pairs", "users"])
+def test_a_split_that_holds_canaries_out_leaves_fair_coins(kind: Kind) -> None:
+    """Short histories are held out more often: thinning by one share would make long ones look included."""
+    shares: list[float] = []
+    for seed in range(12):
+        planted = plant(small_log(users=150, items=60, events=3000), kind, 100, seed)
+        split = leave_last_out(planted.log)
+        kept = evenly(planted, split)
+        assert kept.log is split.train and len(kept) > 40
+        active = split.train.user_counts[kept.user.clip(0)] if kind == "pairs" else np.ones(len(kept))
+        longer = active >= np.median(active)
+        shares.append(float(kept.included[longer].mean()))
+    assert abs(np.mean(shares) - 0.5) < 0.06
+    parts = {"train": split.train, "valid": split.valid, "test": split.test}
+    if len(trained(planted, split.train)) < len(planted):
+        with pytest.raises(InputError, match="own split"):
+            evenly(planted, given(parts))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -78,3 +80,16 @@ def test_too_few_are_refused() -> None:
         draw_pairs(small, 100, 0, 0)
     with pytest.raises(DataError, match="160 or more"):
         draw_users(small, 100, 0)
+
+
+def test_users_without_a_training_event_are_no_candidates_and_nobody_is_emptied() -> None:
+    split = ratio_per_user(small_log(users=200, items=60, events=3000), seed=1)
+    cold = np.isin(split.train.user, np.arange(40))
+    split = replace(split, train=split.train.without(cold), test=split.test.plus(split.train.take(cold)))
+    found = draw_pairs(split, 300, 0, 0)
+    assert found.user[found.source != PLANTED].min() >= 40 and found.population_user.min() >= 40
+    once = split.train.user == 50
+    first = np.flatnonzero(once)[:1]
+    repeated = split.train.without(once).plus(split.train.take(np.repeat(first, 6)))
+    drawn = draw_pairs(replace(split, train=repeated), 400, 0, 0)
+    assert not ((drawn.user == 50) & (drawn.source == TRAINED)).any()  # six events, one item: nothing would be left

@@ -63,6 +63,17 @@ def test_one_training_serves_all_that_only_serve_in_another_way(tmp_path: Path) 
     assert len(plan.cells) == 9
 
 
+def test_a_unit_that_cannot_be_guessed_about_leaves_the_other(tmp_path: Path) -> None:
+    small = small_target(split=ratio_per_user(small_log(users=120, items=60, events=3000), seed=1))
+    found = {one.id: one for one in evidence_of(probe(units=["interactions", "users"]), small, tmp_path / "a")}
+    assert "160 or more" in (found["privacy.users.auc"].missing or "")
+    assert found["privacy.interactions.scores.lira.auc"].estimate is not None
+    # rows that a model keeps of users, but gives no vectors of, would tell who was never trained
+    rows = small_target("ncf", split=SPLIT)
+    assert "different scores" in (probe().why_not(rows, "users") or "")
+    assert probe().why_not(rows, "interactions") is None
+
+
 def test_too_small_data_are_skipped_with_the_reason(tmp_path: Path) -> None:
     target = small_target(split=ratio_per_user(small_log(users=10, items=20, events=100), seed=1))
     plan = make_plan(target, [probe()], Protocol((10,)), Store(tmp_path))

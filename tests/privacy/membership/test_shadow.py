@@ -80,7 +80,7 @@ def test_more_regularisation_leaks_less_and_references_see_through_it(shared: Pa
 def test_models_never_taught_give_nothing(shared: Path, unit: Any) -> None:
     draw = Draw(unit, 200, 50 if unit == "interactions" else 0, 1, 20)
     asked, found = answers(movielens(shared), Recipe("ease", {"regularisation": 100.0}), draw, 5, taught=False)
-    covered = total = 0
+    covered = total = above = 0
     for turn in range(12):  # the same models under other coins
         coins = np.random.default_rng(turn).random((5, len(asked))) < 0.5
         for access in ACCESSES:
@@ -91,7 +91,8 @@ def test_models_never_taught_give_nothing(shared: Path, unit: Any) -> None:
                 game = play(stuff, attack, asked.user)
                 covered += abs(game.auc - 0.5) <= norm.ppf(0.975) * game.error
                 total += 1
-        assert bound_of(game, stuff.included, 1e-5)["epsilon"] < 0.05
+        above += bound_of(game, stuff.included, 1e-5)["epsilon"] > 0
+    assert above <= 3  # each of twelve with a chance of 5 % at most
     assert covered >= 0.95 * total - 3 * (0.95 * 0.05 * total) ** 0.5
 
 

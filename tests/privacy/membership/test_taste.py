@@ -15,7 +15,7 @@ from recaudit.datasets.split import Split, leave_last_out, ratio_per_user
 from recaudit.privacy.membership.candidates import coins
 from recaudit.privacy.membership.check import PrivacyProbe
 from recaudit.privacy.membership.config import PrivacyConfig
-from recaudit.privacy.membership.game import Game, judged, play
+from recaudit.privacy.membership.game import Game, caught_above, judged, play
 from recaudit.privacy.membership.shadow import NONE, Draw, Shadow, material
 from recaudit.privacy.membership.taste import (
     AS_SERVED,
@@ -202,6 +202,8 @@ def test_judging_takes_any_scores() -> None:
     scores = np.stack(found)[..., 0].astype(np.float64)
     levels = np.full((4, 2), np.inf)
     half = np.arange(100) < 50
-    game = judged(scores, levels, included, np.arange(100), half)
-    other = judged(scores[:, half], levels, included[:, half], np.arange(50))
+    users = np.arange(100)
+    caught = caught_above(scores, levels, included, users)
+    game = judged(scores, caught, included, users, half)
+    other = judged(scores[:, half], caught, included[:, half], users[half])
     assert game.auc == other.auc and game.error == other.error and game.caught[0].hits == 0 and game.users == 50
