@@ -59,7 +59,7 @@ def main() -> None:
     if options.work is not None:
         rows = measured(options)
         options.rows.parent.mkdir(exist_ok=True)
-        old = pd.read_csv(options.rows, keep_default_na=False) if options.rows.exists() else rows.head(0)
+        old = pd.read_csv(options.rows, dtype=str, keep_default_na=False) if options.rows.exists() else rows.head(0)
         joined = pd.concat([old.astype(str), rows.astype(str)]).drop_duplicates(KEYS, keep="last")
         joined.sort_values(KEYS).to_csv(options.rows, index=False)
     found = pd.read_csv(options.rows, dtype={name: str for name in KEYS}, keep_default_na=True)
@@ -179,17 +179,19 @@ def draw(found: pd.DataFrame, path: Path) -> None:
 
     own = found[(found.unit == "interactions") & (found.overlap == "1") & (found.mitigation != "checkpoint")]
     best = own.sort_values("auc").groupby(["data", "model", "recipe", "mitigation", "access"]).tail(1)
-    names = sorted(best.data.unique())
-    figure, panels = pyplot.subplots(1, len(names), figsize=(4.2 * len(names), 3.4), squeeze=False)
+    names, victims = sorted(best.data.unique()), sorted(best.model.unique())
+    figure, panels = pyplot.subplots(1, len(names), figsize=(3.6 * len(names), 3.4), squeeze=False, sharey=True)
     for panel, data in zip(panels[0], names, strict=True):
-        for victim, rows in best[best.data == data].groupby("model"):
+        for place, victim in enumerate(victims):
             for access, marker in (("scores", "o"), ("lists", "x")):
-                part = rows[rows.access == access]
-                panel.plot(part["ndcg@20"], part.auc, marker, label=f"{victim}, {access}")
+                part = best[(best.data == data) & (best.model == victim) & (best.access == access)]
+                panel.plot(part["ndcg@20"], part.auc, marker, color=f"C{place}", label=f"{victim}, {access}")
         panel.axhline(0.5, color="0.7", linewidth=0.8)
-        panel.set(title=data, xlabel="NDCG@20 on pairs nobody was taught", ylabel="AUC of the strongest attack")
-        panel.legend(fontsize=7)
-    figure.tight_layout()
+        panel.set(title=data, xlabel="NDCG@20 on pairs nobody was taught", ylim=(0.47, 1.02))
+    panels[0][0].set_ylabel("AUC of the strongest attack")
+    handles, labels = panels[0][-1].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, loc="center right")
+    figure.tight_layout(rect=(0, 0, 1 - 1.5 / (3.6 * len(names)), 1))
     figure.savefig(path, metadata={"Date": None})
 
 
