@@ -82,7 +82,6 @@ def test_readme_pins_and_constraints_agree() -> None:
         assert name in pinned, f"{name} is not pinned in constraints.txt"
 
 
-@pytest.mark.slow
 def test_wheel_holds_the_package_and_its_data(tmp_path: Path) -> None:
     source = tmp_path / "source"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)

@@ -113,8 +113,8 @@ def test_the_victim_is_the_references(victim: Ease, stored: Stored, shared: Path
         ("random", {}, "random", 5, 1),
         # the public code has one popular item in every profile, the most popular one
         ("bandwagon", {"popular_share": 0.25, "head": 1e-6}, "bandwagon-eq", 5, 1),
-        pytest.param("random", {}, "random", 5, 4, marks=pytest.mark.slow),
-        pytest.param("bandwagon", {"popular_share": 0.2, "head": 1e-6}, "bandwagon", 6, 4, marks=pytest.mark.slow),
+        pytest.param("random", {}, "random", 5, 4),
+        pytest.param("bandwagon", {"popular_share": 0.2, "head": 1e-6}, "bandwagon", 6, 4),
     ],
 )  # fmt: skip
 def test_equal_budgets_have_equal_effects(
@@ -129,7 +129,6 @@ def test_equal_budgets_have_equal_effects(
     assert -0.02 < low and high < 0.02, (ours.mean(0), low, high)
 
 
-@pytest.mark.slow
 def test_popular_neighbours_and_real_profiles_push_further_than_random_ones(victim: Ease) -> None:
     random = gains(victim, "random", 6, "implicit", 2)[:, 1]
     for attack in ("bandwagon", "popular", "clone-and-push"):
@@ -137,7 +136,6 @@ def test_popular_neighbours_and_real_profiles_push_further_than_random_ones(vict
         assert low > 0, attack
 
 
-@pytest.mark.slow
 def test_rivals_bury_without_a_negative_event(victim: Ease) -> None:
     for attack in ("bandwagon", "popular", "clone-and-push"):
         shifts = []

@@ -255,7 +255,7 @@ def test_costs_that_the_presets_state() -> None:
     private = thorough["privacy"]
     trained = sum("epochs" in own for own in private["mitigations"].values())
     counts.append(len(private["units"]) * (1 + trained) * private["models"])
-    assert f"and {quick['privacy']['models']} for privacy" in preset_text("quick")
+    assert f"costs {quick['privacy']['models']} more" in preset_text("quick")
     assert f"privacy {standard['privacy']['models']}," in preset_text("standard")
     assert asked(standard["unlearning"]) == 12 and "12 refits" in preset_text("standard")
     assert [f"{count:,}" for count in counts] == re.findall(r"([\d,]+)(?= refits|\);)", preset_text("thorough"))

@@ -54,7 +54,6 @@ def test_coverage_is_nominal_for_normal_and_nearer_than_students_for_skewed(coun
     assert plain + 0.02 < used < confidence + 0.01
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 8, 15, 30])
 @pytest.mark.parametrize("confidence", [0.95, 0.99, 0.997])
 def test_coverage_over_sizes(count: int, confidence: float) -> None:

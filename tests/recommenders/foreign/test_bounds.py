@@ -223,7 +223,6 @@ def test_a_hidden_length_does_not_pass_for_a_short_one(said: dict[str, str]) -> 
     assert "as torch.save writes it" in said["400000-members-hidden"], "the list was read before it was bounded"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_millions_of_values_stay_within_the_same_room(name: str, said_of_large: dict[str, str]) -> None:
     _check(name, said_of_large[name])

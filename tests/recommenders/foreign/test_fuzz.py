@@ -135,10 +135,9 @@ def test_mutated_pickles_are_read_or_refused(seed: int, good: Path, tmp_path: Pa
     assert counts["refused"] > 40 and counts["read"] > 3 and counts.total() == 100, counts
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_many_mutated_pickles_are_read_or_refused(seed: int, good: Path, tmp_path: Path) -> None:
-    assert _fuzz(good, tmp_path, 1000, seed).total() == 1000
+    assert _fuzz(good, tmp_path, 250, seed).total() == 250
 
 
 NAMES = ("bert4rec-magazine", "bpr-ml100k", "gru4rec-magazine", "lightgcn-ml100k", "sasrec-magazine", "sgl-ml100k")
@@ -152,10 +151,9 @@ def test_mutants_of_real_files_are_read_or_refused(name: str, shared: Path, tmp_
     assert counts["refused"] and counts.total() == 20, counts
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_many_mutants_of_real_files_are_read_or_refused(name: str, shared: Path, tmp_path: Path) -> None:
-    assert _fuzz(shared / "checkpoints" / "recbole" / f"{name}.pth", tmp_path, 1000, 8).total() == 1000
+    assert _fuzz(shared / "checkpoints" / "recbole" / f"{name}.pth", tmp_path, 250, 8).total() == 250
 
 
 @pytest.mark.parametrize("seed", range(2))
