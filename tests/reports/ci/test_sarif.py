@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -162,7 +163,7 @@ def test_lines_agree_with_the_rule_that_judges_in_every_preset() -> None:
         words, policy = preset_text(preset), load_policy(None, preset)
         lines = places.Lines(words)
         for rule in policy.rules:
-            name = rule.select.replace("*", "x")
+            name = re.sub(r"\[(.)[^]]*\]", r"\1", rule.select).replace("*", "x")
             judging = rule_for(name, policy)
             assert judging is not None
             assert f'"{judging.select}"' in words.splitlines()[lines.of(finding(name)) - 1]
