@@ -29,7 +29,7 @@ from recaudit.privacy.membership.check import PrivacyProbe
 from recaudit.privacy.membership.config import PrivacyConfig
 from recaudit.privacy.membership.game import play
 from recaudit.privacy.membership.reading import read
-from recaudit.privacy.membership.shadow import material
+from recaudit.privacy.membership.shadow import Draw, material
 from recaudit.privacy.membership.taste import TITLES
 from recaudit.privacy.places import prefixes
 from recaudit.recommenders.catalogue import fit, reads_order
@@ -201,8 +201,10 @@ def cost(target: Target, options: argparse.Namespace) -> None:
     The loop scores a user for each candidate, and fits two normals a candidate, victim and reference with scipy.
     """
     config, count = PrivacyConfig(models=4, candidates=options.candidates), options.models
-    probe, in_order = PrivacyProbe(config, 0), reads_order(target.recipe)
-    asked = probe.arms(target)[0].cells[0].inquiry.draw.candidates(target.split, in_order)
+    in_order = reads_order(target.recipe)
+    asked = Draw("interactions", options.candidates, config.planted, 0, config.cutoff).candidates(
+        target.split, in_order
+    )
     clock = time.process_time()
     model = fit(target.recipe, asked.base, 0)
     training = time.process_time() - clock
