@@ -74,22 +74,23 @@ def canaries(
 
     A permutation test of the coins, exact under exact unlearning. The checkpoint before shows whether the canaries
     could be seen at all: where they cannot, a pass says nothing, and the exit code is 4. Canaries that the checkpoint's
-    split has held out do not count.
+    split would hold out, included or not, do not count.
 
     Example: `recaudit unlearn canaries --before ckpt --after ckpt-after --secret secret.json`
     """
     import json
     from dataclasses import asdict, replace
 
-    from ..privacy.canaries.planting import trained
+    from ..privacy.canaries.planting import evenly, trained
     from ..privacy.canaries.secret import load
     from ..privacy.canaries.trace import statistic, test
     from ..unlearn.request import of_canaries
 
     target = opt.open_target(before, data)
     split = target.split
-    planted = trained(load(secret, split.history.plus(split.test)), split.train)
-    retained = of_canaries(planted).retained(planted.log)
+    every = load(secret, split.history.plus(split.test))
+    planted = evenly(every, split)
+    retained = of_canaries(trained(every, split.train)).retained(split.train)
     after_model = opt.open_second(after, target, replace(split, train=retained)).model
     found = {
         name: test(statistic(model, planted, retained), planted.included)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -80,3 +82,17 @@ def split_year(table: pl.DataFrame) -> pl.DataFrame:
     table = table.with_columns(year.alias("year"), title.alias("title"))
     order = ["id", "title", "year"]
     return table.select(order + [name for name in table.columns if name not in order])
+
+
+def usual_columns(table: pd.DataFrame | None, names: Collection[str]) -> list[str]:
+    """The columns of a side table that have one of these names, in the order of the names.
+
+    Case, spaces, hyphens and underscores do not count: "Age group" is "age_group".
+    """
+    known = [] if table is None else [str(name) for name in table.columns]
+    return [name for usual in dict.fromkeys(map(plain, names)) for name in known if plain(name) == usual]
+
+
+def plain(name: str) -> str:
+    """A column's name as `usual_columns` compares it: letters and digits, in lower case."""
+    return "".join(sign for sign in name.lower() if sign.isalnum())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..datasets.sides import usual_columns
 from .disparity import UtilityDisparity
 from .group_exposure import GroupExposure, exposure_disparity, group_exposure
 from .groups import Groups
@@ -33,7 +34,7 @@ def columns_of(
         usual: names to look for.
     """
     known = [] if table is None else [str(name) for name in table.columns]
-    for name in [name for name in usual if name in known] if wanted == AUTO else wanted:
+    for name in usual_columns(table, usual) if wanted == AUTO else wanted:
         if table is None or name not in known:
             yield name, f"the data has no column {name!r}; it has {', '.join(known) or 'no side features'}"
         else:

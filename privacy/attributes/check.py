@@ -10,13 +10,14 @@ from pydantic import Field, field_validator
 from ...audit.cell import Cell
 from ...audit.evidence import Evidence
 from ...audit.probe import NotApplicable, Probe, ProbeConfig, Results
+from ...datasets.sides import plain, usual_columns
 from ...recommenders.target import Target
 from .inference import FOLDS, Labels
 from .inquiry import ASKED, AttributeInquiry
 
 AUTO = ("auto",)
-AGES = frozenset({"age", "agegroup", "agerange", "ageband"})
-USUAL = AGES | {"gender", "sex", "occupation", "profession", "job"}
+AGES = ("age", "agegroup", "agerange", "ageband")
+USUAL = ("gender", "sex", *AGES, "occupation", "profession", "job")
 """Columns that `auto` looks for; case, spaces, hyphens and underscores do not count."""
 
 _VIEWS = {"embeddings": "the vector that the model keeps of a user", "lists": "the list that the model shows a user"}
@@ -80,7 +81,7 @@ class AttributesProbe(Probe):
         config: AttributesConfig = self.config
         table = target.split.train.users
         known = [] if table is None else [str(name) for name in table.columns]
-        columns = [name for name in known if _plain(name) in USUAL] if config.columns == AUTO else config.columns
+        columns = usual_columns(table, USUAL) if config.columns == AUTO else config.columns
         if not columns:
             raise NotApplicable(
                 f"no column of gender, age or occupation in the user table ({', '.join(known) or 'there is none'}); "
@@ -92,7 +93,7 @@ class AttributesProbe(Probe):
             )
         found = {}
         for column in columns:
-            ages = config.ages if _plain(column) in AGES else ()
+            ages = config.ages if plain(column) in AGES else ()
             asked = AttributeInquiry(column, ages, config.cutoff, config.items, config.smallest, config.users)
             cell = Cell("inquiry", f"what tells {column}", self.seed, inquiry=asked)
             found[column] = cell, asked.labels(target, self.seed)
@@ -193,7 +194,3 @@ def _details(view: str, labels: Labels, values: Mapping[str, float | None]) -> d
             "majority": 1 / len(labels.classes),
         },
     }
-
-
-def _plain(name: str) -> str:
-    return "".join(sign for sign in name.lower() if sign.isalnum())

@@ -104,8 +104,7 @@ def plant(log: InteractionLog, kind: Kind, count: int, seed: int) -> Planted:
 def trained(planted: Planted, log: InteractionLog) -> Planted:
     """The canaries as far as a training part holds them: included ones of which it has no event are left out.
 
-    A split that goes by chance, or by the events' times, takes them without asking what a model thinks of them, so the
-    others stay exchangeable with those never included.
+    What is left is what may be asked to be forgotten. Its coins are no longer fair: for tests take `evenly`.
 
     Args:
         planted: over the log before it was split.

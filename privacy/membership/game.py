@@ -171,11 +171,11 @@ def _catch(
         mine = np.stack([attacked(victim, other)[looked] for other in others[:FEW]])
         for place_of, rate in enumerate(RATES):
             allowed = (above <= rate * above[:, -1:]).sum(axis=1).clip(max=len(values) - 1)
-            level = values[order][allowed]
-            told = sum((one > level[:, None]) * weight for one in mine) / len(mine)
+            threshold = values[order][allowed]
+            told = sum((one > threshold[:, None]) * weight for one in mine) / len(mine)
             hits[place_of, :, victim] = told[:, included[victim]].sum(axis=1)
             alarms[place_of, :, victim] = told[:, ~included[victim]].sum(axis=1)
-            levels[place_of, victim] = level[0]
+            levels[place_of, victim] = threshold[0]
     members = np.stack([weight[:, own].sum(axis=1) for own in included], axis=1)
     others_seen = np.stack([weight[:, ~own].sum(axis=1) for own in included], axis=1)
     found = []
@@ -222,9 +222,9 @@ def roc(scores: Float64, included: NDArray[np.bool_], subset: NDArray[np.bool_])
     rates = []
     for own, inside in zip(scores, included, strict=True):
         low = np.sort(own[~inside & subset])
-        level = np.quantile(low, 1 - grid, method="higher")
+        thresholds = np.quantile(low, 1 - grid, method="higher")
         high = np.sort(own[inside & subset])
-        rates.append(1 - np.searchsorted(high, level, side="right") / len(high))
+        rates.append(1 - np.searchsorted(high, thresholds, side="right") / len(high))
     return [(float(x), float(y)) for x, y in zip(grid, np.mean(rates, axis=0), strict=True)]
 
 

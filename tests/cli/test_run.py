@@ -63,7 +63,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_evidence(
     command += ["--out", str(out), "--jobs", "1"]
     moments = random.Random(5)
     kills = 0
-    for _ in range(4):
+    for _ in range(6):
         quiet = subprocess.DEVNULL
         process = subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
         cells = len(list((out / "cells").glob("*.json"))) if out.exists() else 0

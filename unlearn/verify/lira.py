@@ -11,6 +11,7 @@ from scipy import stats
 
 from ...audit.statistics import clopper_pearson
 from ...datasets.errors import InputError
+from ...privacy.membership.lira import log_normal
 from ...privacy.signals import Float64, found_at, separation
 
 POOLED_BELOW = 16
@@ -90,7 +91,7 @@ def lira(
         fitted = [_normal(side[others], shared, floor) for side in (inside, outside)]
         for place, side in enumerate((inside, outside)):
             (mean, variance), (mean_out, variance_out) = fitted
-            ratios[place, k] = _log(side[k], mean, variance) - _log(side[k], mean_out, variance_out)
+            ratios[place, k] = log_normal(side[k], mean, variance) - log_normal(side[k], mean_out, variance_out)
     by_victim = np.array([separation(ratios[0, k], ratios[1, k]) for k in range(count)])
     auc = float(by_victim.mean())
     widen = math.sqrt(2 * (count - 1) / (count - 2))
@@ -111,9 +112,3 @@ def _normal(scores: Float64, pooled: bool, floor: float) -> tuple[Float64, NDArr
     """Mean [P] and variance [P] (or [1] if pooled) of each pair."""
     variance = scores.var(axis=0, ddof=1)
     return scores.mean(axis=0), np.maximum(variance.mean(keepdims=True) if pooled else variance, floor)
-
-
-def _log(x: Float64, mean: Float64, variance: Float64) -> Float64:
-    """Log density of normals, less a constant."""
-    found: Float64 = -0.5 * ((x - mean) ** 2 / variance + np.log(variance))
-    return found

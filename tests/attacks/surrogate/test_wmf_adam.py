@@ -98,24 +98,29 @@ def test_same_start_same_gradient(shared: Path, name: str, target: int) -> None:
         assert float(own.norm()) == pytest.approx(float(theirs.norm()), rel=1e-2)
 
 
-RANGES = ((6.77, 7.14), (7.40, 7.81), (3.9e-4, 4.6e-4))
+RANGES = {
+    "ml100k": ((6.77, 7.14), (7.40, 7.81), (3.9e-4, 4.6e-4)),
+    "automotive": ((6.89, 7.20), (7.28, 7.63), (4.5e-4, 5.6e-4)),
+}
 
 
 @pytest.mark.slow
-def test_other_seeds_lie_where_the_public_code_does(shared: Path) -> None:
-    """Mean losses and gradient norms inside the range of five of its seeds on MovieLens, and the gradients agree.
+@pytest.mark.parametrize(("name", "target", "seeds"), [("ml100k", 62, 5), ("automotive", 119, 10)])
+def test_other_seeds_lie_where_the_public_code_does(shared: Path, name: str, target: int, seeds: int) -> None:
+    """Mean losses and gradient norms inside the range of five of its seeds; on MovieLens the gradients agree.
 
-    On Automotive losses vary by .24 between seeds: ten seeds, a minute and more, would be needed to tell anything that
-    the same start does not tell exactly.
+    Automotive takes ten seeds: losses there vary by .24 between seeds, so that a mean of five has a standard error of
+    .11, no less than its distance to the range's lower end (the first five of ours have 6.82, below 6.89).
     """
-    known = oracle(shared, "ml100k", 62)
-    found = [known.call(AdamWMF(known.ratings, np.random.default_rng(seed))) for seed in range(5)]
+    known = oracle(shared, name, target)
+    found = [known.call(AdamWMF(known.ratings, np.random.default_rng(seed))) for seed in range(seeds)]
     norms = [float(gradients[0].norm()) for _, gradients in found]
     means = [*np.mean([losses for losses, _ in found], axis=0), np.mean(norms)]
-    for mean, (low, high) in zip(means, RANGES, strict=True):
+    for mean, (low, high) in zip(means, RANGES[name], strict=True):
         assert low <= mean <= high
-    cosines = [torch.cosine_similarity(gradients[0], known.gradients[0], dim=0) for _, gradients in found]
-    assert min(cosines) >= 0.75
+    if name == "ml100k":  # on Automotive gradients of the public code's own seeds have cosines of .01 to .11
+        cosines = [torch.cosine_similarity(gradients[0], known.gradients[0], dim=0) for _, gradients in found]
+        assert min(cosines) >= 0.75
 
 
 def tiny() -> tuple[sparse.csr_matrix, Accounts]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from recaudit.audit.store import Store
 from recaudit.datasets.split import ratio_per_user
 from recaudit.privacy.membership.check import PrivacyProbe
 from recaudit.privacy.membership.config import PrivacyConfig
+from recaudit.recommenders.base import Recipe
+from recaudit.recommenders.catalogue import fit
 
 from ...audited import evidence_of
 from ...victims import small_log, small_target
@@ -69,7 +72,8 @@ def test_a_unit_that_cannot_be_guessed_about_leaves_the_other(tmp_path: Path) ->
     assert "160 or more" in (found["privacy.users.auc"].missing or "")
     assert found["privacy.interactions.scores.lira.auc"].estimate is not None
     # rows that a model keeps of users, but gives no vectors of, would tell who was never trained
-    rows = small_target("ncf", split=SPLIT)
+    recipe = Recipe("ncf", {"max_epochs": 1}, 1)
+    rows = replace(small_target(split=SPLIT), recipe=recipe, model=fit(recipe, SPLIT.train, 0))
     assert "different scores" in (probe().why_not(rows, "users") or "")
     assert probe().why_not(rows, "interactions") is None
 

@@ -135,9 +135,13 @@ def test_mutated_pickles_are_read_or_refused(seed: int, good: Path, tmp_path: Pa
     assert counts["refused"] > 40 and counts["read"] > 3 and counts.total() == 100, counts
 
 
+HOW_MANY = (pytest.param(250, id="some"), pytest.param(1000, id="many", marks=pytest.mark.slow))
+
+
+@pytest.mark.parametrize("count", HOW_MANY)
 @pytest.mark.parametrize("seed", range(100, 120))
-def test_many_mutated_pickles_are_read_or_refused(seed: int, good: Path, tmp_path: Path) -> None:
-    assert _fuzz(good, tmp_path, 250, seed).total() == 250
+def test_many_mutated_pickles_are_read_or_refused(seed: int, count: int, good: Path, tmp_path: Path) -> None:
+    assert _fuzz(good, tmp_path, count, seed).total() == count
 
 
 NAMES = ("bert4rec-magazine", "bpr-ml100k", "gru4rec-magazine", "lightgcn-ml100k", "sasrec-magazine", "sgl-ml100k")
@@ -151,9 +155,10 @@ def test_mutants_of_real_files_are_read_or_refused(name: str, shared: Path, tmp_
     assert counts["refused"] and counts.total() == 20, counts
 
 
+@pytest.mark.parametrize("count", HOW_MANY)
 @pytest.mark.parametrize("name", NAMES)
-def test_many_mutants_of_real_files_are_read_or_refused(name: str, shared: Path, tmp_path: Path) -> None:
-    assert _fuzz(shared / "checkpoints" / "recbole" / f"{name}.pth", tmp_path, 250, 8).total() == 250
+def test_many_mutants_of_real_files_are_read_or_refused(name: str, count: int, shared: Path, tmp_path: Path) -> None:
+    assert _fuzz(shared / "checkpoints" / "recbole" / f"{name}.pth", tmp_path, count, 8).total() == count
 
 
 @pytest.mark.parametrize("seed", range(2))
