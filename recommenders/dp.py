@@ -26,7 +26,7 @@ Float64 = NDArray[np.float64]
 
 _ORDERS = [1.25, 1.5, 1.75, *range(2, 65), 80, 96, 128, 192, 256, 512]
 _LARGEST = 500.0  # where opacus stops looking for an epsilon
-_FLOOR = 1e-5  # of the trace; keeps float32 systems solvable when the item vectors are mostly noise
+_FLOOR = 1e-5  # of the trace; keeps systems well conditioned when the item vectors are mostly noise
 
 COVERS = (
     "the item vectors, and with them the vectors, scores and lists of all users but the one in question "
@@ -169,29 +169,30 @@ def first_items(seed: int, name: str, n_items: int, dim: int) -> Float64:
     return start
 
 
-def local_vectors(own: sparse.csr_matrix, items: Float64, config: PrivateConfig) -> Float32:
-    """Users' vectors, each from the item vectors and the user's own items alone: float32 [B, d].
+def local_vectors(own: sparse.csr_matrix, items: Float64, config: PrivateConfig) -> Float64:
+    """Users' vectors, each from the item vectors and the user's own items alone: float64 [B, d].
 
     x_u = argmin sum_{i in N(u)} (x y_i - 1)^2 + alpha_0 sum_i (x y_i)^2 + lambda_u |x|^2,
-    lambda_u = lambda (|N(u)| + alpha_0 I). No noise is needed: nobody else's data enter but through y.
+    lambda_u = lambda (|N(u)| + alpha_0 I). No noise is needed: nobody else's data enter but through y. In float64,
+    because users are solved in groups: who else is in a group changes the last digits of a sum, and in float32 a user
+    then moved the others by 1e-7 of the clip, which no accountant knows of.
 
     Args:
         own: 0/1 float32 [B, I].
         items: y, float64 [I, d].
         config: alpha_0 and lambda.
     """
-    table = torch.from_numpy(items.astype(np.float32))
+    table = torch.from_numpy(items)
     gram = config.unobserved * (table.T @ table)
     size = np.diff(own.indptr) + config.unobserved * own.shape[1]
     ridge = config.user_regularisation * size + _FLOOR * float(gram.trace())
-    found: Float32 = solve(own, table, gram, ridge.astype(np.float32)).numpy()
+    found: Float64 = solve(own, table, gram, ridge).numpy()
     return found
 
 
-def on_sphere(vectors: Float32) -> Float64:
-    """The same directions with length 1, float64; zero rows (users without items) stay zero."""
-    wide = vectors.astype(np.float64)
-    found: Float64 = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
+def on_sphere(vectors: Float64) -> Float64:
+    """The same directions with length 1, float64 [B, d]; zero rows (users without items) stay zero."""
+    found: Float64 = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return found
 
 
@@ -222,10 +223,10 @@ class PrivateFactors:
         """Epsilon of so many releases with this noise multiplier and sampling rate; infinite for no guarantee."""
         raise NotImplementedError
 
-    def keep(self, users: Float32, items: Float64, noise: float, rate: float, releases: int) -> None:
+    def keep(self, users: Float64, items: Float64, noise: float, rate: float, releases: int) -> None:
         """Make these vectors, and what they cost, the fitted state."""
         self.n_users, self.n_items = len(users), len(items)
-        self.user_vectors = torch.from_numpy(users)
+        self.user_vectors = torch.from_numpy(users.astype(np.float32))
         self.item_vectors = torch.from_numpy(items.astype(np.float32))
         self.release = torch.tensor([noise, rate, releases], dtype=torch.float64)
 

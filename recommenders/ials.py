@@ -140,7 +140,7 @@ def _scaled(config: IALSConfig, own: NDArray[np.number], others: float) -> Float
 
 
 def solve(
-    matrix: sparse.csr_matrix, vectors: torch.Tensor, gram: torch.Tensor, regularisation: Float32
+    matrix: sparse.csr_matrix, vectors: torch.Tensor, gram: torch.Tensor, regularisation: NDArray[np.floating]
 ) -> torch.Tensor:
     """Exact update of one side: for each row r the least squares x_r given the other side's vectors y.
 
@@ -149,19 +149,19 @@ def solve(
 
     Args:
         matrix: weights m, float32 CSR [R, C].
-        vectors: y, float32 [C, d].
-        gram: G, float32 [d, d], what all pairs contribute whether observed or not.
-        regularisation: lambda, float32 [R].
+        vectors: y, float32 or float64 [C, d].
+        gram: G, [d, d] of the same type, what all pairs contribute whether observed or not.
+        regularisation: lambda, [R] of the same type.
 
     Returns:
-        float32 [R, d]; rows without cells are zero.
+        [R, d] of the same type; rows without cells are zero.
 
     Raises:
-        DataError: a system is singular in float32.
+        DataError: a system is singular in that type.
     """
     dim = vectors.shape[1]
-    solved = torch.zeros(matrix.shape[0], dim)
-    padded = torch.cat([vectors, torch.zeros(1, dim)])
+    solved = torch.zeros(matrix.shape[0], dim, dtype=vectors.dtype)
+    padded = torch.cat([vectors, torch.zeros(1, dim, dtype=vectors.dtype)])
     counts = np.diff(matrix.indptr)
     weighted = bool((matrix.data != 1).any())
     for rows in _groups(counts):

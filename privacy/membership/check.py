@@ -140,7 +140,7 @@ class PrivacyProbe(Probe):
         there: Sequence[Cell],
     ) -> Iterator[Evidence]:
         config: PrivacyConfig = self.config
-        strongest: tuple[Game, NDArray[np.bool_]] | None = None
+        first: tuple[Game, NDArray[np.bool_]] | None = None
         for access in config.access:
             stuff = material(asked, answers, f"{arm.serving}/{access}")
             for attack in config.attacks:
@@ -149,13 +149,13 @@ class PrivacyProbe(Probe):
                 yield self._auc(f"{where}.{access}.{attack}", arm, access, attack, game, details, keys)
                 yield self._tpr(f"{where}.{access}.{attack}", arm, access, attack, game, details, keys)
                 # fixed before any number is seen: the first access and attack of the policy
-                strongest = strongest or (game, stuff.included)
+                first = first or (game, stuff.included)
             if arm.name == NONE and arm.unit == "interactions" and self._checkpoint() in results:
                 yield from self._checkpoints(asked, answers, access, results, keys)
         if "lists" in config.access:
             yield from self._tastes(where, arm, asked, answers, keys)
-        assert strongest is not None
-        yield self._epsilon(where, arm, *strongest, keys)
+        assert first is not None
+        yield self._epsilon(where, arm, *first, keys)
 
     def _tastes(
         self, where: str, arm: Arm, asked: Candidates, answers: Sequence[Mapping[str, NDArray[Any]]], keys: list[str]

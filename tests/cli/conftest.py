@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
+import traceback
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
+from types import NoneType
 
 import pytest
+from typer.testing import CliRunner
+
+from recaudit.cli.program import app
 
 Answer = subprocess.CompletedProcess[str]
 Recaudit = Callable[..., Answer]
@@ -27,11 +33,23 @@ rules:
 
 @pytest.fixture(scope="session")
 def recaudit() -> Recaudit:
-    """Run the command line in a process of its own."""
+    """Run the command line in this process: one of its own takes seconds to import what a command uses.
+
+    What a process alone can show (signals, pipes, a fresh import) is tested by processes.
+    """
 
     def run(*arguments: object, cwd: Path | None = None) -> Answer:
-        command = [sys.executable, "-m", "recaudit", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+        given, environment = [str(argument) for argument in arguments], dict(os.environ)
+        try:
+            with chdir(cwd or Path.cwd()):
+                found = CliRunner().invoke(app, given, prog_name="recaudit")
+        finally:
+            os.environ.clear()
+            os.environ.update(environment)
+        crash = ""
+        if found.exc_info is not None and not isinstance(found.exception, SystemExit | NoneType):
+            crash = "".join(traceback.format_exception(*found.exc_info))
+        return Answer(given, found.exit_code, found.stdout, found.stderr + crash)
 
     return run
 

@@ -7,34 +7,12 @@ import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from recaudit.cli.program import app
-
-
-class Answered(NamedTuple):
-    """What a command in this process left."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Recaudit = Callable[..., Answered]
-
-
-@pytest.fixture(scope="module")
-def recaudit() -> Recaudit:
-    """Run the command line in this process: a process of its own for each would take longer than what it does."""
-
-    def run(*arguments: object) -> Answered:
-        found = CliRunner().invoke(app, list(map(str, arguments)))
-        return Answered(found.exit_code, found.stdout, found.stderr)
-
-    return run
+Recaudit = Callable[..., "CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
