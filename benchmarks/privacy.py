@@ -28,7 +28,7 @@ from recaudit.cli.progress import progress
 from recaudit.privacy.membership.check import PrivacyProbe
 from recaudit.privacy.membership.config import PrivacyConfig
 from recaudit.privacy.membership.game import play
-from recaudit.privacy.membership.reading import read
+from recaudit.privacy.membership.reading import ACCESSES, read
 from recaudit.privacy.membership.shadow import Draw, material
 from recaudit.privacy.membership.taste import TITLES
 from recaudit.privacy.places import prefixes
@@ -99,6 +99,8 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
             continue
         details, where = found.details, name.rsplit(f".{found.details['access']}.", 1)[0]
         arm = details.get("mitigation") or ("checkpoint" if where == "checkpoint" else "none")
+        if "outsider" in details:
+            arm = f"none, by {details['outsider']}"
         row = head | {
             "unit": details.get("unit", "interactions"), "mitigation": arm, "access": details["access"],
             "attack": details["attack"], "auc": found.estimate, "error": found.standard_error,
@@ -138,7 +140,7 @@ def mitigations(text: str) -> dict[str, dict[str, Any]]:
 
 def tables(found: pd.DataFrame) -> None:
     """A table for each victim: an arm a row, the AUC of every attack by what is seen, then what matters most."""
-    pairs = [(access, attack) for access in ("scores", "ranks", "lists") for attack in ("lira", "rmia", "plain")]
+    pairs = [(access, attack) for access in ACCESSES for attack in ("lira", "rmia", "plain")]
     for key, rows in found.groupby(["data", "model", "recipe", "unit", "overlap", "models"], sort=True):
         order = pairs + [("lists", title) for title in TITLES.values() if key[3] == "users"]
         head = ["arm", *(f"{access}: {attack}" if attack == "lira" else attack for access, attack in order)]

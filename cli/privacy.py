@@ -30,6 +30,7 @@ class Access(StrEnum):
     scores = "scores"
     ranks = "ranks"
     lists = "lists"
+    weights = "weights"
 
 
 @app.command("risk")

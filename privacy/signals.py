@@ -1,4 +1,4 @@
-"""How a model places given pairs among what their users have not met: the statistic that tells members."""
+"""How a model places given pairs among items, and among users: the statistics that tell members."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 
 from ..datasets.errors import DataError
 from ..datasets.log import Float32, Int64, InteractionLog
+from ..datasets.seeding import rng
 from ..recommenders.base import Recommender
 from ..recommenders.consumed import consumed
 
 Float64 = NDArray[np.float64]
 
 _CELLS = 4_000_000  # scores held at a time: 16 MB
+AUDIENCE = 2000
+"""Users that a pair's user is placed among, at most: drawn once, the same for every model."""
+_LIMIT = float(np.finfo(np.float32).max)  # infinite scores count as the largest finite number, as in the ranking
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +30,13 @@ class Placed:
         others: float64 [P], how many others there are.
         lead: float64 [P], the pair's score less log(sum of exp) of the others' scores: the log odds of the pair in a
             softmax; 0 where there are no others.
+        score: float64 [P], the pair's own score.
     """
 
     beaten: Float64
     others: Float64
     lead: Float64
+    score: Float64
 
     @property
     def logits(self) -> Float64:
@@ -57,7 +63,7 @@ def placed(
         DataError: a score is NaN.
     """
     known = consumed(history)
-    found = Placed(*(np.zeros(len(user)) for _ in range(3)))
+    found = Placed(*(np.zeros(len(user)) for _ in range(4)))
     order = np.argsort(user, kind="stable")
     step = max(1, _CELLS // max(1, history.n_items))
     for rows in np.array_split(order, max(1, -(-len(order) // step))):
@@ -70,8 +76,39 @@ def placed(
         free[np.arange(len(rows)), item[rows]] = False
         lower = ((table < own[:, None]) & free).sum(axis=1) + 0.5 * ((table == own[:, None]) & free).sum(axis=1)
         found.beaten[rows], found.others[rows] = lower, free.sum(axis=1)
-        found.lead[rows] = _lead(own, table, free)
+        found.lead[rows], found.score[rows] = _lead(own, _log_total(table, free)), own
     return found
+
+
+def audience(model: Recommender, user: Int64, item: Int64, score: Float64, history: InteractionLog) -> Float64:
+    """Log odds, in a softmax over users who have not met the item, that the pair's user is the one: float64 [P].
+
+    Who holds the weights can score every user. What a training pair moves is told better by how its user stands among
+    the users of the item than by how the item stands among the items of the user, whose taste all items share (ours).
+
+    Args:
+        model: anything that scores.
+        user: int64 [P].
+        item: int64 [P].
+        score: float64 [P], `Placed.score`.
+        history: who has met what; who has met nothing is not asked.
+
+    Raises:
+        DataError: a score is NaN.
+    """
+    known = consumed(history)
+    asked = np.flatnonzero(np.diff(known.indptr))
+    if len(asked) > AUDIENCE:
+        asked = np.sort(rng(0, "privacy", "audience").choice(asked, AUDIENCE, replace=False))
+    total = np.full(len(user), -np.inf)
+    step = max(1, _CELLS // max(1, history.n_items, len(user)))
+    for rows in np.array_split(asked, max(1, -(-len(asked) // step))):
+        table = model.scores(rows, history)
+        if np.isnan(table).any():
+            raise DataError("the model gives NaN as a score; no user can be placed by it")
+        free = (known[rows].toarray()[:, item] == 0) & (rows[:, None] != user)
+        total = np.logaddexp(total, _log_total(table[:, item].T, free.T))
+    return _lead(score, total)
 
 
 def percentiles(
@@ -99,16 +136,19 @@ def logits(
     return placed(model, user, item, history, prefix).logits
 
 
-def _lead(own: Float32, table: Float32, free: NDArray[np.bool_]) -> Float64:
-    # infinite scores count as the largest finite number, as in the ranking
-    limit = np.finfo(np.float32).max
-    scores = np.where(free, table.clip(-limit, limit), -np.inf).astype(np.float64)
-    top = scores.max(axis=1, initial=-limit, keepdims=True)
-    total = np.exp(scores - top).sum(axis=1)
+def _log_total(table: Float32, free: NDArray[np.bool_]) -> Float64:
+    """Log of the sum of exp over what is free, float64 [P]: float [P, N], bool [P, N]; -inf where nothing is."""
+    scores = np.where(free, table.clip(-_LIMIT, _LIMIT), -np.inf).astype(np.float64)
+    top = scores.max(axis=1, initial=-_LIMIT, keepdims=True)
     with np.errstate(divide="ignore"):
-        rest = top[:, 0] + np.log(total)
-    lead = np.where(total > 0, own.clip(-limit, limit).astype(np.float64) - rest, 0.0)
-    return lead.clip(-float(limit), float(limit))
+        found: Float64 = top[:, 0] + np.log(np.exp(scores - top).sum(axis=1))
+    return found
+
+
+def _lead(own: Float32 | Float64, total: Float64) -> Float64:
+    """Own scores less the log of what is summed for the others; 0 where there are none."""
+    lead = np.where(np.isfinite(total), own.clip(-_LIMIT, _LIMIT).astype(np.float64) - total, 0.0)
+    return lead.clip(-_LIMIT, _LIMIT)
 
 
 def separation(members: Float64, others: Float64, weights: Float64 | None = None) -> float:

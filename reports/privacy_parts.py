@@ -16,6 +16,7 @@ ROWS = 80
 """Most rows of a table."""
 CURVES = 6
 CHECKS = ("privacy", "attributes", "extraction")
+_ARMS = {"with": "mitigation", "by references trained as": "outsider"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Inference:
     """How one attack did.
 
     Attributes:
-        what: what is guessed, or the mitigation, or the checkpoint.
+        what: what is guessed, and the mitigation or the outsider's recipe; or the checkpoint.
         access: what the outsider sees.
         attack: its name.
         auc: estimate, .5 is chance.
@@ -66,10 +67,10 @@ def inferences(reading: Reading) -> list[Inference]:
         other = rates.get(found.id.removesuffix(".auc") + ".tpr@1%")
         low, high = intervals.get(found.id) or (None, None)
         unit = "the checkpoint's training pairs" if ".checkpoint." in found.id else str(details.get("unit", ""))
-        mitigation = details.get("mitigation")
+        beside = [f", {words} {name}" for words, key in _ARMS.items() if isinstance(name := details.get(key), str)]
         rows.append(
             Inference(
-                what=f"{unit}, with {mitigation}" if isinstance(mitigation, str) else unit,
+                what=unit + "".join(beside),
                 access=str(details.get("access", "")),
                 attack=str(details.get("attack", "")),
                 auc=found.estimate,

@@ -27,7 +27,10 @@ from .reading import Access
 from .shadow import NONE, Draw, Shadow, material
 from .taste import AS_SERVED, FOLDED, LENGTH, TITLES, play_taste
 
-_SEES = {"scores": "all scores", "ranks": "the ranks of all items", "lists": "the top {k} list alone"}
+_SEES = {
+    "scores": "all scores", "ranks": "the ranks of all items", "lists": "the top {k} list alone",
+    "weights": "the weights",
+}  # fmt: skip
 _AUC = "AUC of members against others, 0..1; .5 = no better than chance"
 _TPR = "share of members told apart, 0..1, at the false alarms that the references allow"
 
@@ -52,13 +55,16 @@ class Arm:
 class PrivacyProbe(Probe):
     """Membership inference against models of the audited recipe, whose candidates fair coins chose.
 
-    Evidence, ACCESS one of scores, ranks, lists and ATTACK one of rmia, lira, plain: `privacy.UNIT.ACCESS.ATTACK.auc`,
-    and `...tpr@1%`, the share of members above a threshold that lets one in a hundred others through;
-    `privacy.UNIT.epsilon`, a lower bound on the epsilon of the training; `privacy.checkpoint.ACCESS.ATTACK.auc`, of
-    the checkpoint itself, its training pairs against held-out ones; `privacy.mitigation.NAME.UNIT.ACCESS.ATTACK.auc`
-    and `privacy.mitigation.NAME.utility.ndcg@K`, the change against no mitigation. Worse: higher, of utility lower.
-    Of users who are seen by lists also `privacy.users.lists.taste-folded.auc` and `...tpr@1%`, and
-    `privacy.users.lists.taste-as-served.auc`, which tells who gets the fallback for unknown users, not what was learnt.
+    Evidence, ACCESS one of scores, ranks, lists, weights and ATTACK one of rmia, lira, plain:
+
+    - `privacy.UNIT.ACCESS.ATTACK.auc` and `...tpr@1%`, the share of members above a threshold that lets one in a hundred
+      others through; `privacy.UNIT.epsilon`, a lower bound on the epsilon of the training;
+    - `privacy.checkpoint.ACCESS.ATTACK.auc`: the checkpoint itself, its training pairs against held-out ones;
+    - `privacy.mitigation.NAME.UNIT...` the same under a mitigation, and `privacy.mitigation.NAME.utility.ndcg@K`, the
+      change against none (worse: lower; of all others higher);
+    - `privacy.outsider.NAME.UNIT.ACCESS.ATTACK.auc`: references trained as under the mitigation, victims not;
+    - of users seen by lists `privacy.users.lists.taste-folded.auc` and `...tpr@1%`, and `...taste-as-served.auc`,
+      which tells who gets the fallback for unknown users, not what was learnt.
     """
 
     key = "privacy"
@@ -116,8 +122,12 @@ class PrivacyProbe(Probe):
             keys = [results[cell].key for cell in there]
             if arm.name == NONE:
                 plain[arm.unit] = arm
-            found += self._of_arm(arm, where, asked, answers, keys, results, there)
-            if arm.name != NONE and arm.unit == "interactions" and arm.unit in plain:
+            found += self._of_arm(arm, where, asked, answers, keys, results, there, target)
+            if arm.name == NONE or arm.unit not in plain:
+                continue
+            if arm.serving == NONE:
+                found += self._outsider(arm, plain[arm.unit], asked, results)
+            if arm.unit == "interactions":
                 found.append(self._price(arm, plain[arm.unit], results))
         for unit in self.config.units:
             if (refused := self.why_not(target, unit)) is not None:
@@ -138,10 +148,17 @@ class PrivacyProbe(Probe):
         keys: list[str],
         results: Results,
         there: Sequence[Cell],
+        target: Target,
     ) -> Iterator[Evidence]:
         config: PrivacyConfig = self.config
         first: tuple[Game, NDArray[np.bool_]] | None = None
         for access in config.access:
+            if access == "weights" and arm.serving != NONE:
+                continue  # another way to serve leaves the weights as they are
+            if access == "weights" and target.model.family == "black box":
+                why = "a system that is only asked shows no weights"
+                yield self.made(f"{where}.weights.auc", f"Members of {where}", "auc", _AUC, "higher", missing=why)
+                continue
             stuff = material(asked, answers, f"{arm.serving}/{access}")
             for attack in config.attacks:
                 game = play(stuff, attack, asked.user)
@@ -154,8 +171,8 @@ class PrivacyProbe(Probe):
                 yield from self._checkpoints(asked, answers, access, results, keys)
         if "lists" in config.access:
             yield from self._tastes(where, arm, asked, answers, keys)
-        assert first is not None
-        yield self._epsilon(where, arm, *first, keys)
+        if first is not None:
+            yield self._epsilon(where, arm, *first, keys)
 
     def _tastes(
         self, where: str, arm: Arm, asked: Candidates, answers: Sequence[Mapping[str, NDArray[Any]]], keys: list[str]
@@ -227,6 +244,29 @@ class PrivacyProbe(Probe):
                 baseline={"the split alone": found["confound"]} if found["confound"] is not None else {"chance": 0.5},
                 details=found | {"access": access, "attack": attack}, cells=[*keys, results[own].key],
             )  # fmt: skip
+
+    def _outsider(self, arm: Arm, plain: Arm, asked: Candidates, results: Results) -> Iterator[Evidence]:
+        """Attacks on the audited recipe by an outsider whose own models are those of another arm: a wrong recipe."""
+        config: PrivacyConfig = self.config
+        pairs = [pair for pair in zip(arm.cells, plain.cells, strict=True) if all(cell in results for cell in pair)]
+        if len(pairs) < 4:
+            return
+        theirs, ours = ([results.arrays(cell) for cell in side] for side in zip(*pairs, strict=True))
+        keys = [results[cell].key for pair in pairs for cell in pair]
+        for access in config.access:
+            stuff, others = (material(asked, side, f"{NONE}/{access}") for side in (ours, theirs))
+            for attack in config.attacks:
+                if attack == "plain":
+                    continue
+                game = play(stuff, attack, asked.user, outsider=others)
+                details = self._details(plain, access, attack) | {"outsider": arm.name} | caught_details(game)
+                seen = _sees(access, {"cutoff": config.cutoff})
+                title = f"Members told apart from {seen} by references trained as {arm.name} ({attack}, {arm.unit})"
+                yield self.made(
+                    f"outsider.{arm.name}.{arm.unit}.{access}.{attack}.auc", title, "auc", _AUC, "higher",
+                    estimate=game.auc, n=game.users, standard_error=game.error, limits=(0.0, 1.0),
+                    baseline={"chance": 0.5}, details=details, cells=keys,
+                )  # fmt: skip
 
     def _price(self, arm: Arm, plain: Arm, results: Results) -> Evidence:
         k = self.config.cutoff

@@ -25,8 +25,8 @@ class PrivacyConfig(ProbeConfig):
     """lira, rmia, plain. The first one, with the first access, is what epsilon is bounded by.
 
     Users who are seen by their lists are attacked by taste besides (`taste.py`); it takes no setting."""
-    access: tuple[Access, ...] = Field(default=("scores", "ranks", "lists"), min_length=1)
-    """What the outsider sees of the model."""
+    access: tuple[Access, ...] = Field(default=("scores", "ranks", "lists", "weights"), min_length=1)
+    """What the outsider sees of the model; weights are for who has the file."""
     models: int = Field(default=6, ge=4, le=256)
     """Trainings for each unit; each is the victim once and a reference of all others."""
     candidates: int = Field(default=1000, ge=20)

@@ -87,7 +87,13 @@ class Game:
     users: int
 
 
-def play(material: Material, attack: str, user: Int64, subset: NDArray[np.bool_] | None = None) -> Game:
+def play(
+    material: Material,
+    attack: str,
+    user: Int64,
+    subset: NDArray[np.bool_] | None = None,
+    outsider: Material | None = None,
+) -> Game:
     """Attack every model with all others as references.
 
     The coins of a victim are independent of everything that the attack reads, so that a model which has learnt nothing
@@ -98,6 +104,8 @@ def play(material: Material, attack: str, user: Int64, subset: NDArray[np.bool_]
         attack: a name in `catalogue.ATTACKS`.
         user: int64 [C], whose candidate it is.
         subset: bool [C], candidates that are looked at; all if not given.
+        outsider: of as many models about the same candidates, which are the references in place of the victims: those
+            of an outsider who trains in another way. The one in the victim's place is left out.
 
     References: Carlini et al. 2022, IEEE S&P, section V (leave-one-out evaluation); Sun and Xu 2014, IEEE Signal
         Processing Letters 21 (placements, for the standard error of the AUC).
@@ -105,13 +113,22 @@ def play(material: Material, attack: str, user: Int64, subset: NDArray[np.bool_]
     count = len(material.signal)
     looked = np.ones(len(user), bool) if subset is None else subset
 
-    @cache
-    def attacked(victim: int, left_out: int) -> Float64:
-        references = ~np.isin(np.arange(count), (victim, left_out))
-        return ATTACKS[attack](material, victim, references)
+    def by(stuff: Callable[[int], Material]) -> Callable[[int, int], Float64]:
+        @cache
+        def attacked(victim: int, left_out: int) -> Float64:
+            references = ~np.isin(np.arange(count), (victim, left_out))
+            return ATTACKS[attack](stuff(victim), victim, references)
 
-    scores = np.stack([attacked(k, k) for k in range(count)])
-    return judged(scores, _catch(attacked, material.included, user, looked), material.included, user, looked)
+        return attacked
+
+    victims = references = by(lambda _: material)
+    if outsider is not None:
+        own = outsider
+        victims, references = by(lambda victim: own.with_model(victim, material)), by(lambda _: own)
+    scores = np.stack([victims(k, k) for k in range(count)])
+    others = material.included if outsider is None else outsider.included
+    caught = _catch(victims, material.included, references, others, user, looked)
+    return judged(scores, caught, material.included, user, looked)
 
 
 def judged(
@@ -146,7 +163,12 @@ def judged(
 
 
 def _catch(
-    attacked: Callable[[int, int], Float64], included: NDArray[np.bool_], user: Int64, looked: NDArray[np.bool_]
+    victims: Callable[[int, int], Float64],
+    included: NDArray[np.bool_],
+    references: Callable[[int, int], Float64],
+    others_included: NDArray[np.bool_],
+    user: Int64,
+    looked: NDArray[np.bool_],
 ) -> tuple[Caught, ...]:
     """Who is above thresholds that the references alone set.
 
@@ -154,7 +176,7 @@ def _catch(
     out in turn, or it would be told better than the threshold assumes. The error is that of users resampled with
     thresholds set anew, or of the spread of the victims if it is larger.
     """
-    count, included = len(included), included[:, looked]
+    count, included, others_included = len(included), included[:, looked], others_included[:, looked]
     _, place = np.unique(user[looked], return_inverse=True)
     users = int(place.max()) + 1
     drawn = rng(0, "privacy", "game").multinomial(users, np.full(users, 1 / users), RESAMPLES)
@@ -163,12 +185,12 @@ def _catch(
     levels = np.zeros((len(RATES), count))
     for victim in range(count):
         others = [(victim + step) % count for step in range(1, count)]
-        pool = [(attacked(own, victim)[looked], ~included[own]) for own in others[:MOST]]
+        pool = [(references(own, victim)[looked], ~others_included[own]) for own in others[:MOST]]
         values = np.concatenate([scores[outside] for scores, outside in pool])
         whose = np.concatenate([np.flatnonzero(outside) for _, outside in pool])
         order = np.argsort(-values, kind="stable")
         above = np.cumsum(weight[:, whose[order]], axis=1)
-        mine = np.stack([attacked(victim, other)[looked] for other in others[:FEW]])
+        mine = np.stack([victims(victim, other)[looked] for other in others[:FEW]])
         for place_of, rate in enumerate(RATES):
             allowed = (above <= rate * above[:, -1:]).sum(axis=1).clip(max=len(values) - 1)
             threshold = values[order][allowed]

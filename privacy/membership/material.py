@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,13 @@ class Material:
                 f"signals {self.signal.shape}, members {self.included.shape} and population {self.population.shape} "
                 "must be of the same models and candidates"
             )
+
+    def with_model(self, place: int, other: Material) -> Material:
+        """The same with one model of another material, about the same candidates, in the place of its own."""
+        parts = {name: getattr(self, name).copy() for name in ("signal", "included", "population")}
+        for name, own in parts.items():
+            own[place] = getattr(other, name)[place]
+        return replace(self, **parts)
 
     def means(self, references: NDArray[np.bool_]) -> tuple[Float64, Float64]:
         """Mean signal of each candidate over references with and without it, float64 [C] each.

@@ -11,11 +11,11 @@ from ...datasets.log import Int64, InteractionLog
 from ...recommenders.base import Recommender
 from ...recommenders.fold_in import FoldedIn
 from ..places import following, places, prefixes
-from ..signals import Float64, placed
+from ..signals import Float64, audience, placed
 from .candidates import Candidates
 
-Access = Literal["scores", "ranks", "lists"]
-"""All scores of a user; the rank of every item and no score; the top-k list alone (label-only)."""
+Access = Literal["scores", "ranks", "lists", "weights"]
+"""All scores of a user; the rank of every item and no score; the top-k list alone (label-only); the weights."""
 Serve = Callable[[Recommender], Recommender]
 ACCESSES: tuple[Access, ...] = get_args(Access)
 
@@ -26,8 +26,9 @@ def read(
     """The signals of candidates, then of the population: by access float64 [C + Z], larger means more like a member.
 
     "scores": the log odds of the pair in a softmax over what its user has not met; "ranks": the log odds of its rank;
-    "lists": -log2 of its place in the list of `k`, and of k + 1 where it is not in the list. Of users the mean over
-    the second half of their events.
+    "lists": -log2 of its place in the list of `k`, and of k + 1 where it is not in the list; "weights": the log odds
+    of its user in a softmax over the users who have not met the item (`signals.audience`). Of users the mean over the
+    second half of their events.
 
     Every model is read with the same history, whoever is in its training data: the base log. Users who are candidates
     are folded in from the first half of their events, members and others alike, for a user who was never trained has
@@ -83,7 +84,10 @@ def _signals(
 ) -> dict[str, Float64]:
     found = placed(model, user, item, history, prefix)
     place = np.minimum(1 + found.others - found.beaten, k + 1)
-    return {"scores": found.lead, "ranks": found.logits, "lists": -np.log2(place)}
+    return {
+        "scores": found.lead, "ranks": found.logits, "lists": -np.log2(place),
+        "weights": audience(model, user, item, found.score, history),
+    }  # fmt: skip
 
 
 def _first_rows(log: InteractionLog, keys: Int64) -> Int64:

@@ -24,7 +24,7 @@ from .material import Material
 from .reading import read
 from .taste import item_vectors, read_taste
 
-VERSION = 1
+VERSION = 2
 USERS = 3
 """Version of the answers about users: they have arrays more."""
 NONE = "none"

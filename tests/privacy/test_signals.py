@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from recaudit.datasets.errors import DataError
 from recaudit.datasets.log import InteractionLog
-from recaudit.privacy.signals import distance, found_at, logits, percentiles, separation
+from recaudit.privacy.signals import audience, distance, found_at, logits, percentiles, placed, separation
 from recaudit.recommenders.base import Recipe
 
 from ..unlearn.conformance import served, small_log
@@ -51,8 +52,30 @@ def test_percentiles_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_allclose(percentiles(model, users, items, log), whole)
 
 
+def test_an_audience_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = small_log(users=12, items=30, events=100)
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 3, (12, 30))
+    scores[3, 5], scores[4, 6] = np.inf, -np.inf
+    model, seen = Fixed(scores), log.matrix().toarray() > 0
+    user, item = (own.ravel() for own in np.indices((12, 30)))
+    found = audience(model, user, item, placed(model, user, item, log).score, log)
+    limit = np.finfo(np.float32).max
+    for value, one, other in zip(found, user, item, strict=True):
+        table = model.table[:, other].astype(float).clip(-limit, limit)
+        others = table[~seen[:, other] & (np.arange(12) != one)]
+        assert value == pytest.approx(float(np.clip(table[one] - logsumexp(others), -limit, limit)), rel=1e-6, abs=1e-6)
+    monkeypatch.setattr("recaudit.privacy.signals._CELLS", 90)
+    np.testing.assert_allclose(audience(model, user, item, placed(model, user, item, log).score, log), found)
+    monkeypatch.setattr("recaudit.privacy.signals.AUDIENCE", 5)
+    some = audience(model, user, item, placed(model, user, item, log).score, log)
+    assert (some >= found - 1e-6).all() and (some > found).any()  # five are fewer than twelve
+
+
 def test_nan_is_named() -> None:
     log = small_log(users=12, items=30, events=100)
+    with pytest.raises(DataError, match="NaN"):
+        audience(Fixed(np.full((12, 30), np.nan)), np.array([0]), np.array([0]), np.zeros(1), log)
     with pytest.raises(DataError, match="NaN"):
         percentiles(Fixed(np.full((12, 30), np.nan)), np.array([0]), np.array([0]), log)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -43,6 +45,20 @@ def test_references_are_worth_what_places_hide() -> None:
     assert found["plain"] < 0.68 < 0.8 < min(found["lira"], found["rmia"])
     few = normals(1, 4, 600, 1.5)  # three references: a quarter of the candidates has no other side among them
     assert min(play(few, name, np.arange(600)).auc for name in ("lira", "rmia")) > found["plain"] + 0.03
+
+
+def test_an_outsider_with_other_models() -> None:
+    """References that spread and lie otherwise: less is told, and nothing of victims that learnt nothing."""
+    stuff, users = normals(2, 12, 600, 1.5), np.arange(600)
+    shift = np.random.default_rng(3).normal(0, 1.5, 600)  # how another recipe places the same candidates
+    other = replace(stuff, signal=stuff.signal + shift, population=stuff.population + shift)
+    own, theirs = (play(stuff, "lira", users, outsider=models) for models in (stuff, other))
+    plain = play(stuff, "lira", users)
+    assert own.auc == plain.auc and own.caught[0].tpr == plain.caught[0].tpr
+    assert 0.55 < theirs.auc < plain.auc - 0.1
+    coins = np.random.default_rng(4).random(stuff.included.shape) < 0.5
+    nothing = play(replace(stuff, included=coins), "lira", users, outsider=other)
+    assert abs(nothing.auc - 0.5) < 4 * nothing.error
 
 
 @pytest.mark.parametrize("attack", list(ATTACKS))

@@ -36,7 +36,10 @@ def test_evidence(tmp_path: Path) -> None:
     target = small_target(split=SPLIT)
     found = {one.id.removeprefix("privacy."): one for one in evidence_of(own, target, tmp_path)}
     for where in ("interactions", "users", "mitigation.rounded.interactions", "mitigation.regular.users"):
-        for access in ("scores", "ranks", "lists"):
+        for access in ("scores", "ranks", "lists", "weights"):
+            if access == "weights" and "rounded" in where:  # the weights are what they were
+                assert not any(name.startswith(f"{where}.weights") for name in found)
+                continue
             for attack in ("rmia", "lira"):
                 auc, rate = (found[f"{where}.{access}.{attack}.{measure}"] for measure in ("auc", "tpr@1%"))
                 assert auc.estimate is not None and 0 <= auc.estimate <= 1 and auc.standard_error
@@ -52,6 +55,10 @@ def test_evidence(tmp_path: Path) -> None:
     assert leaks.details["by_kind"].keys() == {"trained", "held_out", "planted"} and leaks.details["drivers"]
     regular = found["mitigation.regular.interactions.ranks.rmia.auc"].estimate
     assert regular is not None and regular < (found["interactions.ranks.rmia.auc"].estimate or 0)
+    wrong = found["outsider.regular.interactions.scores.lira.auc"]
+    assert wrong.estimate is not None and 0.5 < wrong.estimate < leaks.estimate
+    assert wrong.details["outsider"] == "regular" and len(wrong.cells) == 8
+    assert not any("outsider.rounded" in name or "plain" in name for name in found)
     price = found["mitigation.regular.utility.ndcg@10"]
     assert price.estimate is not None and price.worse == "lower" and price.n == 4
     assert "no user vectors" in (found["mitigation.noisy.none"].missing or "")
@@ -89,7 +96,7 @@ def test_too_small_data_are_skipped_with_the_reason(tmp_path: Path) -> None:
     [
         ({"attacks": ["lyra"]}, "unknown attack"), ({"models": 3}, "greater than or equal to 4"),
         ({"mitigations": {"x": {}}}, "`use` must name"), ({"mitigations": {"x": {"use": "roundin"}}}, "rounding"),
-        ({"mitigations": {"none": {"use": "noise"}}}, "not 'none'"), ({"access": ["weights"]}, "scores"),
+        ({"mitigations": {"none": {"use": "noise"}}}, "not 'none'"), ({"access": ["rows"]}, "weights"),
         ({"mitigations": {"x": {"use": "noise", "scale": -1}}}, "scale"), ({"units": []}, "at least 1"),
     ],
 )  # fmt: skip
