@@ -57,8 +57,8 @@ class PrivacyProbe(Probe):
 
     Evidence, ACCESS one of scores, ranks, lists, weights and ATTACK one of rmia, lira, plain:
 
-    - `privacy.UNIT.ACCESS.ATTACK.auc` and `...tpr@1%`, the share of members above a threshold that lets one in a hundred
-      others through; `privacy.UNIT.epsilon`, a lower bound on the epsilon of the training;
+    - `privacy.UNIT.ACCESS.ATTACK.auc` and `...tpr@1%`, the share of members above a threshold that lets one in a
+      hundred others through; `privacy.UNIT.epsilon`, a lower bound on the epsilon of the training;
     - `privacy.checkpoint.ACCESS.ATTACK.auc`: the checkpoint itself, its training pairs against held-out ones;
     - `privacy.mitigation.NAME.UNIT...` the same under a mitigation, and `privacy.mitigation.NAME.utility.ndcg@K`, the
       change against none (worse: lower; of all others higher);
