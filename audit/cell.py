@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
@@ -50,12 +50,14 @@ class Defended:
         suspicion: float64 [accounts], higher is more suspicious, or None if the defence judges no accounts.
         weights: float32 [accounts], what each account counted in training, or None.
         notes: what else is worth keeping, by name.
+        history: suspicion as it was at earlier times, oldest first.
     """
 
     model: Recommender
     suspicion: NDArray[np.float64] | None = None
     weights: NDArray[np.float32] | None = None
     notes: Mapping[str, float] = field(default_factory=dict)
+    history: Sequence[NDArray[np.float64]] = ()
 
 
 class Defense(Protocol):

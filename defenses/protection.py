@@ -39,10 +39,17 @@ class Protection:
         return build(self.name, self.settings).fit(recipe, log, seed)
 
     def observe(self, defended: Defended, log: InteractionLog, genuine: int) -> dict[str, float | None]:
-        """The defence's own notes, `judged` and `weighed`, as far as it judges and weighs accounts."""
+        """The defence's own notes, `judged` and `weighed`, as far as it judges and weighs accounts.
+
+        `defense/auc@N` is the AUC at the defence's N-th earlier judgement, from 0.
+        """
         found: dict[str, float | None] = {PREFIX + name: value for name, value in defended.notes.items()}
         if defended.suspicion is not None:
             found |= judged(defended.suspicion, log, genuine)
+        active = log.user_counts > 0
+        fake = (np.arange(log.n_users) >= genuine)[active]
+        for place, suspicion in enumerate(defended.history):
+            found[f"{PREFIX}auc@{place}"] = auc(suspicion[active], fake)
         if defended.weights is not None:
             found |= weighed(defended.weights, log, genuine)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,8 @@ from ..texts import Arm
 
 EPOCHS = 300
 """What the published schedule is made for; taken where a recipe does not say how long it trains."""
+ROUNDS = 50
+"""Least rounds of a scaled schedule: it takes four flags to lower a weight, which short trainings lack epochs for."""
 
 
 class LoRecConfig(DefenseConfig):
@@ -33,10 +36,10 @@ class LoRecConfig(DefenseConfig):
     schedule: Literal["scaled", "published"] = Field(
         "scaled",
         description="published: updates every 5 epochs up to epoch 30, then every 10, weights from epoch 30, made for "
-        "300 epochs; scaled (ours): by the shares below",
+        "300 epochs; scaled (ours): by the shares below, several rounds to an epoch where there are few epochs",
     )
-    start: float = Field(0.3, gt=0, description="weights count after so large a share of the epochs; above 1 never")
-    every: float = Field(0.02, gt=0, description="share of the epochs between updates; twice that once weights count")
+    start: float = Field(0.3, gt=0, description="weights count after so large a share of the training; above 1 never")
+    every: float = Field(0.02, gt=0, description="share of the training between updates; twice that once weights count")
     weigh: Literal["loss", "edges", "both"] = Field(
         "loss",
         description="where weights count: in the loss; in the edges of a graph model's propagation; or in both. Edges "
@@ -47,7 +50,7 @@ class LoRecConfig(DefenseConfig):
     )
     learning_rate: float = Field(0.01, gt=0, description="AdamW's")
     weight_decay: float = Field(5e-4, ge=0, description="AdamW's")
-    passes: int = Field(2, ge=1, description="over accounts and fraudsters, after each epoch of the victim")
+    passes: int = Field(2, ge=1, description="over accounts and fraudsters, to each epoch of the victim")
     batch: int = Field(128, ge=2, description="accounts a step at least; fraudsters come on top (ours)")
 
     @property
@@ -58,26 +61,31 @@ class LoRecConfig(DefenseConfig):
 
 @dataclass(frozen=True)
 class Timing:
-    """When weights are updated and used, in epochs from 1.
+    """When weights are updated and used, in rounds from 1: the calibrator learns once a round.
 
     Attributes:
-        start: the first epoch whose loss is weighed.
-        every: epochs between updates up to `start`.
+        start: the first round whose loss is weighed.
+        every: rounds between updates up to `start`.
         later: and after it.
+        rounds: to an epoch.
     """
 
     start: int
     every: int
     later: int
+    rounds: int
 
     @classmethod
     def of(cls, config: LoRecConfig, epochs: int) -> Timing:
         """That of the settings for a training of so many epochs."""
         if config.schedule == "published":
-            return cls(30, 5, 10)
-        every = max(1, round(config.every * epochs))
-        return cls(max(1, round(config.start * epochs)), every, max(1, round(2 * config.every * epochs)))
+            return cls(30, 5, 10, 1)
+        rounds = math.ceil(ROUNDS / epochs)
+        start, every, later = (
+            max(1, round(share * epochs * rounds)) for share in (config.start, config.every, 2 * config.every)
+        )
+        return cls(start, every, later, rounds)
 
-    def due(self, epoch: int, last: int) -> bool:
-        """Whether an update is due after an epoch, if the last one that was not refused came after epoch `last`."""
-        return epoch - last >= (self.every if epoch <= self.start else self.later)
+    def due(self, turn: int, last: int) -> bool:
+        """Whether an update is due after a round, if the last one that was not refused came after round `last`."""
+        return turn - last >= (self.every if turn <= self.start else self.later)

@@ -16,7 +16,7 @@ from ...language.texts import why_no_texts
 from ...recommenders.base import Recipe
 from ...recommenders.catalogue import model_class
 from ...recommenders.trainer import Compared, RankingTraining
-from ..base import DefenseConfig, Float64, RobustTraining
+from ..base import DefenseConfig, Float64, RobustTraining, planned
 from ..histories import Histories, simulated
 from ..robust.base import Hardened, weighed
 from ..texts import account_vectors, item_vectors
@@ -31,26 +31,27 @@ class Round:
     """One try to update the weights.
 
     Attributes:
-        epoch: after which it was.
+        epoch: after how many it was, whole or not.
         suspicion: float64 [U], as in `Defended`.
         done: False if it was refused.
     """
 
-    epoch: int
+    epoch: float
     suspicion: Float64
     done: bool
 
 
 class Calibrated(Hardened):
-    """A victim's training in which a calibrator learns, and weighs users, between epochs.
+    """A victim's training in which a calibrator learns, and weighs users, after each round of some of its steps.
 
     Users the victim learns nothing from (fewer than two events, weight zero in the log) are not read at all: they keep
     their weight, and are as little suspicious as the least suspicious of the others.
 
     Attributes:
         rounds: all tries to update, in order.
-        suspicion: float64 [U] after the last epoch; zeros before the first is over.
-        weights: float32 [U], what each user counts in the loss of this epoch.
+        suspicion: float64 [U] after the last round; zeros before the first update.
+        weights: float32 [U], what each user counts in the loss of this round.
+        turn: the round that runs, from 1.
     """
 
     def __init__(
@@ -72,16 +73,26 @@ class Calibrated(Hardened):
         victim = states_of(training, log)
         self.users, self.places = victim.users, victim.places
         self.edges = None if config.weigh == "loss" else Edges(training)
-        self.judge = _judge(victim, log, config, seed)
+        self.judge = _make_judge(victim, log, config, seed)
         self.compensation = Compensation(len(self.users))
         self.rounds: list[Round] = []
+        self.turn, self._updated, self._last = 0, 0, epochs * self.timing.rounds
         self.suspicion: Float64 = np.zeros(log.n_users)
         self.weights: Float32 = np.ones(log.n_users, np.float32)
         self._factor: torch.Tensor | None = None  # None is all ones, to the bit
 
-    def begin(self) -> None:
-        """See Hardened."""
-        if self.epoch < self.timing.start:
+    def rows(self, rng: np.random.Generator) -> Iterator[Any]:
+        """See Hardened; what follows a batch is asked for when its step is done."""
+        batches = list(super().rows(rng))
+        for part in np.array_split(np.arange(len(batches)), self.timing.rounds):
+            self.turn += 1
+            self._weigh()
+            for place in part:
+                yield batches[place]
+            self._judge()
+
+    def _weigh(self) -> None:
+        if self.turn < self.timing.start:
             return
         self.weights[self.users] = self.compensation.weights()
         if self.config.weigh != "edges":
@@ -91,17 +102,18 @@ class Calibrated(Hardened):
         if self.edges is not None:
             self.edges.weigh(self.weights)
 
-    def rows(self, rng: np.random.Generator) -> Iterator[Any]:
-        """See Hardened; what follows the last batch is asked for when its step is done."""
-        yield from super().rows(rng)
-        self.judge.learn(self.epoch)
+    def _judge(self) -> None:
+        self.judge.learn(self.turn, self.config.passes / self.timing.rounds)
+        due = self.timing.due(self.turn, self._updated)
+        if not due and self.turn != self._last:
+            return
         suspicion = self.judge.suspicion()
         self.suspicion = np.full(len(self.weights), suspicion.min())
         self.suspicion[self.users] = suspicion
-        last = max((past.epoch for past in self.rounds if past.done), default=0)
-        if self.timing.due(self.epoch, last):
+        if due:
             done = self.compensation.update(suspicion, self.judge.level(suspicion))
-            self.rounds.append(Round(self.epoch, self.suspicion, done))
+            self._updated = self.turn if done else self._updated
+            self.rounds.append(Round(self.turn / self.timing.rounds, self.suspicion, done))
 
     def compared(self, vectors: Compared, batch: Any) -> torch.Tensor:
         """See Hardened."""
@@ -110,7 +122,7 @@ class Calibrated(Hardened):
         return training.ranking(vectors, batch, weighed(training.weights(batch), factor))
 
 
-def _judge(victim: States, log: InteractionLog, config: LoRecConfig, seed: int) -> Judge:
+def _make_judge(victim: States, log: InteractionLog, config: LoRecConfig, seed: int) -> Judge:
     users = victim.users
     accounts = Histories.of_accounts(log, users)
     count = max(len(config.attacks), round(config.fraudsters * len(users)))
@@ -142,7 +154,7 @@ class LoRec(RobustTraining):
         "Attacks, SIGIR, arXiv 2401.17723"
     )
     config_type: ClassVar[type[DefenseConfig]] = LoRecConfig
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, config: Any = None) -> None:
         """See Defense."""
@@ -156,6 +168,11 @@ class LoRec(RobustTraining):
             return why
         if self.config.weigh != "loss" and model_class(recipe.model).family != "graph":
             return f"{recipe.model} propagates along no edges that could be weighed; set weigh to loss"
+        epochs = planned(recipe)
+        if self.config.schedule == "published" and epochs is not None and epochs < EPOCHS // 10:
+            return (
+                f"the published schedule weighs users from epoch {EPOCHS // 10}, and {epochs} are trained; use scaled"
+            )
         reads = self.config.reads_text and self.config.arm != "random-items"
         return why_no_texts(log) if reads else None
 
@@ -178,4 +195,4 @@ class LoRec(RobustTraining):
         self.rounds = own.rounds
         done = sum(each.done for each in own.rounds)
         notes = {"updates": float(done), "refused": float(len(own.rounds) - done)}
-        return Defended(model, own.suspicion, own.weights, notes)
+        return Defended(model, own.suspicion, own.weights, notes, tuple(past.suspicion for past in own.rounds))

@@ -1,4 +1,4 @@
-"""Calibrators beside the victim: they learn after each of its epochs, and judge every account."""
+"""Calibrators beside the victim: they learn between its steps, and judge every account."""
 
 from __future__ import annotations
 
@@ -70,30 +70,32 @@ class Judge:
             for own in self.calibrators
         ]
 
-    def learn(self, epoch: int) -> None:
-        """Some passes over accounts and fraudsters; a fold's calibrator leaves its accounts out."""
+    def learn(self, turn: int, passes: float) -> None:
+        """Passes over accounts and fraudsters, or a part of one; a fold's calibrator leaves its accounts out."""
         self.victim.refresh()
         for number, (calibrator, optimiser) in enumerate(zip(self.calibrators, self.optimisers, strict=True)):
             own = np.arange(self.accounts)
             if len(self.calibrators) > 1:
                 own = own[self.fold != number]
-            noise = torch.Generator(self.device).manual_seed(derive(self.seed, "noise", epoch, number))
+            noise = torch.Generator(self.device).manual_seed(derive(self.seed, "noise", turn, number))
             drop = Dropout(DROPOUT, noise)
-            draw = rng(self.seed, "batches", epoch, number)
+            draw = rng(self.seed, "batches", turn, number)
             calibrator.train()
-            for rows in self._batches(own, draw):
+            for rows in self._batches(own, draw, passes):
                 optimiser.zero_grad(set_to_none=True)
                 self._loss(calibrator, rows, drop).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
 
-    def _batches(self, own: Int64, draw: np.random.Generator) -> Iterator[Int64]:
+    def _batches(self, own: Int64, draw: np.random.Generator, passes: float) -> Iterator[Int64]:
         """Slices of both lists, each cut into the same number; a rest is dealt out, so that no slice is tiny."""
         count = max(1, len(own) // self.config.batch)
         fakes = self.accounts + np.arange(self.fraudsters)
-        for _ in range(self.config.passes):
-            slices = (np.array_split(draw.permutation(rows), count) for rows in (own, fakes))
+        left = max(1, round(passes * count))
+        while left > 0:
+            slices = (np.array_split(draw.permutation(rows), count)[:left] for rows in (own, fakes))
             for genuine, fake in zip(*slices, strict=True):
                 yield np.concatenate([genuine, fake])
+            left -= count
 
     def _loss(self, calibrator: Calibrator, rows: Int64, drop: Dropout) -> torch.Tensor:
         parts = self._alike(rows)

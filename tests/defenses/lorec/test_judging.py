@@ -42,7 +42,7 @@ def judge(accounts: Histories, cross_fit: int = 0) -> Judge:
 def test_it_suspects_the_fraudsters_it_learnt_from_and_others_of_their_kind() -> None:
     own = judge(ACCOUNTS)
     for epoch in range(4):
-        own.learn(epoch)
+        own.learn(epoch, 2)
     unseen = simulated(LOG, USERS, 60, ("random", "bandwagon"), 5)
     other = judge(ACCOUNTS.plus(unseen).plus(FAKES))
     other.calibrators = own.calibrators
@@ -55,7 +55,7 @@ def test_it_suspects_the_fraudsters_it_learnt_from_and_others_of_their_kind() ->
 
 def test_the_place_of_an_account_does_not_matter() -> None:
     own = judge(ACCOUNTS)
-    own.learn(1)
+    own.learn(1, 2)
     order = np.random.default_rng(0).permutation(300)
     other = judge(Histories(ACCOUNTS.items, ACCOUNTS.start[order], ACCOUNTS.length[order]))
     other.calibrators = own.calibrators
@@ -65,10 +65,13 @@ def test_the_place_of_an_account_does_not_matter() -> None:
 def test_folds_have_calibrators_of_their_own() -> None:
     own = judge(ACCOUNTS, cross_fit=3)
     assert sorted(np.bincount(own.fold).tolist()) == [100, 100, 100]
-    slices = [np.concatenate(list(own._batches(USERS[own.fold != 1], np.random.default_rng(0))))]
+    slices = [np.concatenate(list(own._batches(USERS[own.fold != 1], np.random.default_rng(0), 2)))]
     learnt = slices[0][slices[0] < 300]
     assert (own.fold[learnt] != 1).all() and len(learnt) == 400  # two passes
-    own.learn(1)
+    part = np.concatenate(list(own._batches(USERS, np.random.default_rng(0), 0.4)))
+    part = part[part < 300]
+    assert 0.3 < len(part) / 300 < 0.5 and len(np.unique(part)) == len(part)
+    own.learn(1, 2)
     suspicion = own.suspicion()
     level = own.level(suspicion)
     assert level is not None

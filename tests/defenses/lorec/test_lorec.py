@@ -55,7 +55,7 @@ def test_weights_of_one_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_weights_change_what_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     lower = np.where(USERS < 75, 0.1, 1).astype(np.float32)
     monkeypatch.setattr(Compensation, "weights", lambda own: lower)
-    found = defended(arm="none", start=0.1)
+    found = defended(arm="none", start=0.001)
     assert scores(found.model) == scores(fit(RECIPE, LOG, 0, weights=lower))
     assert found.weights is not None and (found.weights == lower).all()
 
@@ -106,6 +106,15 @@ def test_an_audit_without_texts_runs_the_arms_that_need_none() -> None:
     assert "no text" in (build("lorec").why_not(RECIPE, bare) or "")
     assert build("lorec", {"arm": "none"}).why_not(RECIPE, bare) is None
     assert build("lorec", {"arm": "random-items"}).why_not(RECIPE, bare) is None
+
+
+def test_it_acts_in_a_training_of_two_epochs_and_says_when_a_schedule_cannot() -> None:
+    found = defended(arm="none")
+    assert found.notes["updates"] + found.notes["refused"] == len(found.history) > 25
+    assert found.weights is not None and (found.weights < 0.5).any()
+    assert scores(found.model) != undefended()
+    assert "from epoch 30" in (build("lorec", {"schedule": "published"}).why_not(RECIPE, LOG) or "")
+    assert build("lorec", {"schedule": "published"}).why_not(replace(RECIPE, epochs=300), LOG) is None
 
 
 def test_models_not_trained_row_by_row_are_refused() -> None:

@@ -97,7 +97,7 @@ def test_weighted_edges_by_hand() -> None:
 def test_weights_in_the_loss_alone_are_those_of_a_weighed_refit(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     lower = np.where(np.arange(60) < 30, 0.1, 1).astype(np.float32)
     monkeypatch.setattr(Compensation, "weights", lambda own: lower)
-    lorec = build("lorec", {"arm": "none", "start": 0.1, "batch": 32})
+    lorec = build("lorec", {"arm": "none", "start": 0.001, "batch": 32})
     users = np.arange(60)
     want = fit(RECIPES[model], LOG, 0, weights=lower).scores(users, LOG)
     assert (lorec.fit(RECIPES[model], LOG, 0).model.scores(users, LOG) == want).all()
@@ -108,7 +108,7 @@ def test_weighed_edges_take_a_user_out_of_what_is_served(model: str, monkeypatch
     silenced = np.where(np.arange(60) < 30, 1e-6, 1).astype(np.float32)
     monkeypatch.setattr(Compensation, "weights", lambda own: silenced)
     edges, loss, both = (
-        build("lorec", {"arm": "none", "start": 0.1, "batch": 32, "weigh": weigh}).fit(RECIPES[model], LOG, 0).model
+        build("lorec", {"arm": "none", "start": 0.001, "batch": 32, "weigh": weigh}).fit(RECIPES[model], LOG, 0).model
         for weigh in ("edges", "loss", "both")
     )
     users = np.arange(60)

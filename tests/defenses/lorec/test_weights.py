@@ -68,5 +68,18 @@ def test_the_published_timing_and_ours() -> None:
             when.append(epoch)
     assert when == [5, 10, 15, 20, 25, 30, 40, 50, 60] and published.start == 30
     assert published.due(7, 0) and not published.due(9, 7)  # after a refusal in epoch 5 and 6
-    assert Timing.of(LoRecConfig(), 10) == Timing(3, 1, 1)
-    assert Timing.of(LoRecConfig(), 200) == Timing(60, 4, 8)
+    assert Timing.of(LoRecConfig(), 200) == Timing(60, 4, 8, 1)
+    assert Timing.of(LoRecConfig(), 10) == Timing(15, 1, 2, 5)
+
+
+@given(st.integers(1, 400))
+def test_whoever_is_flagged_at_every_update_loses_weight_with_time_left(epochs: int) -> None:
+    """Four flags lower a weight: in whole epochs a training of five would end before the fourth counted."""
+    timing, own, last = Timing.of(LoRecConfig(), epochs), Compensation(100), 0
+    low = 0
+    for turn in range(1, epochs * timing.rounds + 1):
+        low += turn >= timing.start and own.weights()[0] < 0.5
+        if timing.due(turn, last):
+            last = turn
+            assert own.update(np.eye(1, 100)[0])
+    assert low >= 0.6 * epochs * timing.rounds
