@@ -51,6 +51,9 @@ def detect(
         raise InputError(f"{detector!r} protects a training and judges no accounts; see `recaudit list detectors`")
     log = (load_demo() if data is None else read_log(data)).log
     suspicion = found.suspicion(log, seed)
+    for note, value in found.notes.items():
+        if not quiet:
+            typer.echo(f"{detector}: {note} {value:,.10g}", err=True)
     order = np.argsort(-suspicion, kind="stable")
     if out is not None:
         write_table(out, {"user": log.user_ids[order], "suspicion": suspicion[order]})

@@ -25,7 +25,7 @@ class CachedEncoder:
         """Use a folder, by default `recaudit/text` below the user's cache directory."""
         self._encoder = encoder
         self._remote = encoder if isinstance(encoder, RemoteEncoder) else None
-        self._folder = folder or _default()
+        self._folder = folder or default_folder()
         self.id = encoder.id
 
     @property
@@ -80,6 +80,7 @@ def open_cached(name: str) -> TextEncoder:
     return encoder if name == "static" else CachedEncoder(encoder)
 
 
-def _default() -> Path:
+def default_folder() -> Path:
+    """Where vectors and answers are kept: `recaudit/text` below the user's cache directory."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "recaudit" / "text"

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..datasets.errors import DataError
-from ..datasets.log import Float32
-from .cache import CachedEncoder
-from .encoder import RemoteEncoder
 from .endpoint import Endpoint, EndpointRefusal
 
 OPEN, CLOSE = "⟦", "⟧"
@@ -27,6 +18,9 @@ OPEN, CLOSE = "⟦", "⟧"
 
 YES_NO = "Is this account a fraudster? Answer with one word, yes or no."
 NUMBER = 'Answer with JSON only, {"probability": P}, where P from 0 to 1 says how likely this account is a fraudster.'
+
+REFUSED = (400, 422)
+"""Statuses by which servers refuse single prompts, as content filters do, or options they do not know."""
 
 _LEAST = 0.5  # of the probability of the first token that yes and no must hold together
 _TOP = 5  # likeliest tokens that are asked for; more than that, some servers refuse
@@ -48,22 +42,13 @@ class Chat(Protocol):
         """State what is about to be sent; InputError if that was not allowed."""
         ...
 
-    def probabilities(self, prompts: Sequence[str]) -> NDArray[np.float64]:
-        """Of yes to `YES_NO` after each prompt, float64 [n] in [0, 1]; NaN where the answer does not say."""
+    def probability(self, prompt: str) -> float:
+        """Of yes to `YES_NO` after the prompt, in [0, 1]; NaN if the answer does not say.
+
+        Raises:
+            EndpointRefusal: a server refused; with a status in `REFUSED` it may be this prompt alone.
+        """
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Verdicts:
-    """What a chat thinks of accounts.
-
-    Attributes:
-        probability: of fraud, float64 [n] in [0, 1], as exact as float32; NaN where no answer could be read.
-        unreadable: how many are NaN.
-    """
-
-    probability: NDArray[np.float64]
-    unreadable: int
 
 
 def account_prompt(scenario: str, titles: Sequence[str], most: int = 50, longest: int = 100, total: int = 4000) -> str:
@@ -110,38 +95,6 @@ def quoted(text: str, longest: int) -> str:
     return " ".join(clean.split())[:longest].rstrip() or "(no title)"
 
 
-def verdicts(chat: Chat, prompts: Sequence[str], folder: Path | None = None) -> Verdicts:
-    """The probability of fraud for each prompt; answers are kept as vectors are, so that a killed run resumes.
-
-    Args:
-        chat: whom to ask.
-        prompts: see `account_prompt`.
-        folder: where answers are kept, by default with the vectors.
-
-    Raises:
-        InputError, DataError, UnfinishedError: see `Endpoint.post`.
-    """
-    column = CachedEncoder(_Column(chat), folder).encode(prompts)[:, 0].astype(np.float64)
-    return Verdicts(column, int(np.isnan(column).sum()))
-
-
-class _Column(RemoteEncoder):
-    """A chat's probabilities as vectors of one number, so that the folder of vectors keeps them."""
-
-    batch = 8  # prompts a file: what a killed run loses at most
-
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
-        self.id = f"{chat.id} {hashlib.sha256((YES_NO + NUMBER).encode()).hexdigest()[:8]}"
-        self.known_width: int | None = 1
-
-    def announce(self, texts: Sequence[str]) -> None:
-        self._chat.announce(texts)
-
-    def encode(self, texts: Sequence[str]) -> Float32:
-        return self._chat.probabilities(texts).astype(np.float32)[:, None]
-
-
 class EndpointChat:
     """A chat by POST BASE/chat/completions."""
 
@@ -160,25 +113,29 @@ class EndpointChat:
         """See Chat."""
         self._endpoint.announce([f"{prompt}\n{NUMBER}" for prompt in prompts])
 
-    def probabilities(self, prompts: Sequence[str]) -> NDArray[np.float64]:
-        """See Chat."""
-        self._endpoint.ensure(prompts)
-        return np.array([self._probability(prompt) for prompt in prompts], np.float64)
+    def probability(self, prompt: str) -> float:
+        """See Chat.
 
-    def _probability(self, prompt: str) -> float:
+        Raises:
+            InputError, DataError, UnfinishedError: see `Endpoint.post`.
+        """
+        self._endpoint.ensure([prompt])
         if self._form != "number":
-            more = {"max_tokens": 1, "logprobs": True, "top_logprobs": _TOP}
-            try:
-                top = _top(self._choice(f"{prompt}\n{YES_NO}", **more))
-            except EndpointRefusal as refusal:
-                if self._form == "token" or refusal.status not in (400, 422):
-                    raise
-                top = None
-            if self._form == "auto":
-                self._form = "number" if top is None else "token"
-            if self._form == "token":
+            top = self._likeliest(prompt)
+            if self._form == "token" or top is not None:
+                self._form = "token"
                 return math.nan if top is None else yes_share(top)
-        return read_number(_text(self._choice(f"{prompt}\n{NUMBER}", max_tokens=_TOKENS)))
+        choice = self._choice(f"{prompt}\n{NUMBER}", max_tokens=_TOKENS)
+        self._form = "number"  # after the answer: if both forms are refused, it is the prompt's fault and shows none
+        return read_number(_text(choice))
+
+    def _likeliest(self, prompt: str) -> list[tuple[str, float]] | None:
+        try:
+            return _top(self._choice(f"{prompt}\n{YES_NO}", max_tokens=1, logprobs=True, top_logprobs=_TOP))
+        except EndpointRefusal as refusal:
+            if self._form == "token" or refusal.status not in REFUSED:
+                raise
+            return None
 
     def _choice(self, prompt: str, **options: Any) -> dict[str, Any]:
         messages = [{"role": "user", "content": prompt.encode("utf-8", "replace").decode()}]
@@ -189,18 +146,23 @@ class EndpointChat:
         return choices[0]
 
 
-def yes_share(top: Sequence[tuple[str, float]]) -> float:
-    """p(yes) / (p(yes) + p(no)) from log-probabilities of tokens; NaN if the two hold less than half of all.
+def yes_share(top: Sequence[tuple[str, float]], least: float = _LEAST) -> float:
+    """p(yes) / (p(yes) + p(no)) from log-probabilities of tokens; NaN if the two hold less than `least` of all.
 
-    Tokens are compared without case, spaces and punctuation.
+    Tokens are compared by `word_of`.
     """
     mass = {"yes": 0.0, "no": 0.0}
     for token, logprob in top:
-        word = re.sub(r"[\W_]+", "", token).casefold()
+        word = word_of(token)
         if word in mass and logprob <= 0:
             mass[word] += math.exp(logprob)
     both = mass["yes"] + mass["no"]
-    return mass["yes"] / both if both >= _LEAST else math.nan
+    return mass["yes"] / both if both >= least else math.nan
+
+
+def word_of(token: str) -> str:
+    """A token without case, spaces and punctuation."""
+    return re.sub(r"[\W_]+", "", token).casefold()
 
 
 def read_number(text: str) -> float:

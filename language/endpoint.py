@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from ..datasets.errors import DataError, InputError, UnfinishedError
 from ..datasets.seeding import rng
+from .deadline import connection
 from .encoder import ENDPOINT
 
 FORM = f"{ENDPOINT}MODEL@https://HOST/v1"
@@ -85,7 +86,7 @@ class Endpoint:
         Args:
             model: as the server calls it.
             base: address up to and with the version.
-            timeout: seconds until a try is given up.
+            timeout: seconds until a try is given up, whether nothing comes or too slowly.
             sleep: waits so many seconds.
             now: seconds since 1970.
 
@@ -201,17 +202,12 @@ class Endpoint:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
-        end = time.monotonic() + self._timeout
-        connection: http.client.HTTPConnection
-        if self._secure:
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(self._where, self._port, timeout=self._timeout, context=context)
-        else:
-            connection = http.client.HTTPConnection(self._where, self._port, timeout=self._timeout)
+        opened = None
         try:
-            connection.request("POST", path, body, headers)
-            response = connection.getresponse()
-            whole = _read(response, end)
+            opened = connection(self._where, self._port, self._secure, time.monotonic() + self._timeout)
+            opened.request("POST", path, body, headers)
+            response = opened.getresponse()
+            whole = _read(response)
             if isinstance(whole, str):
                 return _Answer(problem=whole, fatal=whole.startswith("more"))
             return _Answer(response.status, whole, response.getheader("Retry-After"), response.getheader("Location"))
@@ -222,7 +218,8 @@ class Endpoint:
         except (OSError, http.client.HTTPException) as error:
             return _Answer(problem=f"{type(error).__name__} {error}")
         finally:
-            connection.close()
+            if opened is not None:
+                opened.close()
 
     def _allowed(self) -> bool:
         return bool({"1", self.host} & {part.strip().lower() for part in os.environ.get(ALLOW, "").split(",")})
@@ -238,7 +235,7 @@ class Endpoint:
         return key
 
 
-def _read(response: http.client.HTTPResponse, end: float) -> bytes | str:
+def _read(response: http.client.HTTPResponse) -> bytes | str:
     """The whole body, or what is wrong with it."""
     length = response.getheader("Content-Length", "")
     wanted = int(length) if re.fullmatch(r"\d{1,15}", length) and not response.chunked else None
@@ -246,8 +243,6 @@ def _read(response: http.client.HTTPResponse, end: float) -> bytes | str:
     while wanted is None or size < wanted:
         if size > _LARGEST:
             return f"more than {_LARGEST:,} bytes"
-        if time.monotonic() > end:
-            raise TimeoutError
         part = response.read1(1 << 16)
         if not part:
             break

@@ -1,4 +1,4 @@
-"""Encoders by name: packages that carry their weights, a folder, or a server."""
+"""Encoders and chats by name: packages that carry their weights, a folder, or a server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from ..datasets.errors import InputError
+from .chat import Chat, EndpointChat
 from .encoder import ENDPOINT, TextEncoder
+from .endpoint import Endpoint
 
 NAMES = ("static", "sentence")
 """The built-in encoders; anything else is the folder of a transformers model, or an endpoint."""
@@ -24,12 +26,11 @@ def open_encoder(name: str) -> TextEncoder:
             "endpoint:MODEL@https://HOST/v1", to which nothing is sent before it is asked for vectors.
 
     Raises:
-        InputError: the package is not installed, its weights are others than expected, the folder holds no model or
-            no such layer, or the name of the endpoint is malformed.
+        InputError: the package is not installed, its weights are others than expected, the folder holds no model, not
+            all of it or no such layer, or the name of the endpoint is malformed.
     """
     if name.startswith(ENDPOINT):
         from .embeddings import EndpointEncoder
-        from .endpoint import Endpoint
 
         return EndpointEncoder(Endpoint.named(name))
     if name == "static":
@@ -49,6 +50,26 @@ def open_encoder(name: str) -> TextEncoder:
             f"nor {ENDPOINT}MODEL@https://HOST/v1"
         )
     return SentenceEncoder(folder, layer=int(layered[2]) if layered else -1)
+
+
+@cache
+def open_chat(name: str) -> Chat:
+    """A chat, opened once in a process. Nothing is ever downloaded and no code of a folder is run.
+
+    Args:
+        name: a folder with a causal model, or "endpoint:MODEL@https://HOST/v1", to which nothing is sent before it is
+            asked.
+
+    Raises:
+        InputError: the folder holds no model, or the name of the endpoint is malformed.
+    """
+    if name.startswith(ENDPOINT):
+        return EndpointChat(Endpoint.named(name))
+    from .instruct import FolderChat
+
+    if not name or not Path(name).is_dir():
+        raise InputError(f"chat {name!r}: neither a folder with a causal model nor {ENDPOINT}MODEL@https://HOST/v1")
+    return FolderChat(Path(name))
 
 
 def package_folder(module: str, package: str) -> Path:

@@ -7,28 +7,34 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from ...datasets.errors import InputError
+from ...datasets.errors import DataError, InputError
 from ...datasets.log import InteractionLog
-from ...language.chat import EndpointChat, account_prompt, verdicts
-from ...language.endpoint import Endpoint
+from ...language.answers import verdicts
+from ...language.chat import account_prompt
+from ...language.opening import open_chat
 from ...language.texts import item_texts, why_no_texts
 from ...recommenders.base import Recipe
 from ...recommenders.sequences import ordered
 from ..base import Detector, DetectorConfig, Float64
 
+_READ = ("title",)  # of the item table: the prompt speaks of titles, and nothing else leaves the machine
+
 
 class LLMPromptConfig(DetectorConfig):
     """Settings of the detector that asks."""
 
-    chat: str = Field(default="", description="the model: endpoint:MODEL@https://HOST/v1 (docs/language.md)")
+    chat: str = Field(
+        default="", description="the model: endpoint:MODEL@https://HOST/v1, or a folder (docs/language.md)"
+    )
     scenario: str = Field(default="product", description="what is recommended, as the prompt calls it")
 
 
 class LLMPrompt(Detector):
     """The probability of yes when a chat model reads an account's titles in order and is asked if it is a fraudster.
 
-    One prompt an account, answers kept on disk. Where an answer cannot be read the account gets the median. Titles are
-    data of strangers: they are quoted, but a model may still believe what one of them says.
+    One prompt an account, answers kept on disk. Where an answer cannot be read, or the server refuses that prompt, the
+    account gets the median and is counted in the note `unreadable`. Titles are data of strangers: they are quoted, but
+    a model may still believe what one of them says, and one that a server refuses hides its accounts.
 
     Reference: the prompt's form is that of Zhang et al. 2024, LoRec, arXiv 2401.17723; they read hidden states of it.
     """
@@ -37,23 +43,24 @@ class LLMPrompt(Detector):
     title: ClassVar[str] = "A chat model's verdict on the titles of an account"
     reference: ClassVar[str] = "recaudit; prompt after Zhang et al. 2024, LoRec, SIGIR, arXiv 2401.17723"
     config_type: ClassVar[type[DetectorConfig]] = LLMPromptConfig
+    version: ClassVar[int] = 3
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
         """See Defense."""
         if not self.config.chat:
-            return f"no chat model is named; set `chat` of {self.name} to endpoint:MODEL@https://HOST/v1"
-        return why_no_texts(log)
+            return f"no chat model is named; set `chat` of {self.name} to endpoint:MODEL@https://HOST/v1 or a folder"
+        return why_no_texts(log, _READ)
 
     def detect(self, log: InteractionLog, rng: np.random.Generator) -> Float64:
         """See Detector.
 
         Raises:
             InputError: no model is named, sending is not allowed, or the server refuses.
-            DataError: the items have no text.
+            DataError: the items have no titles, or more than half of the answers cannot be read.
         """
         if not self.config.chat:
-            raise InputError(f"{self.name} needs a model: --set chat=endpoint:MODEL@https://HOST/v1")
-        titles = np.array(item_texts(log), object)
+            raise InputError(f"{self.name} needs a model: --set chat=endpoint:MODEL@https://HOST/v1 or a folder")
+        titles = np.array(item_texts(log, _READ), object)
         offsets, items = ordered(log)
         active = np.flatnonzero(np.diff(offsets))
         prompts = [
@@ -62,7 +69,13 @@ class LLMPrompt(Detector):
         ]
         found = np.zeros(log.n_users)
         if prompts:
-            said = verdicts(EndpointChat(Endpoint.named(self.config.chat)), prompts).probability
-            known = said[~np.isnan(said)]
-            found[active] = np.where(np.isnan(said), np.median(known) if len(known) else 0.0, said)
+            said = verdicts(open_chat(self.config.chat), prompts)
+            if 2 * said.unreadable > len(prompts):
+                raise DataError(
+                    f"{self.name}: no answer of {self.config.chat} could be read for {said.unreadable:,} of "
+                    f"{len(prompts):,} accounts, too many; set `chat` to a model that answers yes or no"
+                )
+            self.notes = {"unreadable": float(said.unreadable)}
+            probability = said.probability
+            found[active] = np.where(np.isnan(probability), np.nanmedian(probability), probability)
         return found

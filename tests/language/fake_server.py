@@ -30,7 +30,10 @@ def packed(entry: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Reply:
-    """One answer: `body` None gives embeddings, `cut` halves it; seconds: `delay` before it, `drip` between bytes."""
+    """One answer: `body` None gives embeddings, `cut` halves it.
+
+    Seconds: `delay` before it, `drip` between bytes of the body, `drip_head` between those of a header.
+    """
 
     status: int = 200
     body: object = None
@@ -38,6 +41,7 @@ class Reply:
     cut: bool = False
     delay: float = 0.0
     drip: float = 0.0
+    drip_head: float = 0.0
 
 
 @dataclass
@@ -67,6 +71,12 @@ def serving() -> Iterator[Fake]:
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(raw)), **reply.headers}.items():
                 self.send_header(name, value)
+            if reply.drip_head:
+                self.flush_headers()
+                for sign in b"X-Slow: " + 60 * b"a":
+                    time.sleep(reply.drip_head)
+                    self.wfile.write(bytes([sign]))
+                self.wfile.write(b"\r\n")
             self.end_headers()
             raw = raw[: len(raw) // 2] if reply.cut else raw
             for part in [raw[n : n + 1] for n in range(len(raw))] if reply.drip else [raw]:

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from recaudit.datasets.errors import DataError, InputError
+from recaudit.language.answers import verdicts
 from recaudit.language.chat import (
     CLOSE,
     NUMBER,
     OPEN,
     YES_NO,
+    Chat,
     EndpointChat,
     account_prompt,
     quoted,
     read_number,
-    verdicts,
     yes_share,
 )
 from recaudit.language.endpoint import ALLOW, Endpoint, EndpointRefusal
@@ -44,9 +44,13 @@ def chat(fake: Fake, **options: Any) -> EndpointChat:
     return EndpointChat(Endpoint("tiny", fake.base, sleep=lambda seconds: None), **options)
 
 
+def asked(chat: Chat, *prompts: str) -> list[float]:
+    return [chat.probability(prompt) for prompt in prompts]
+
+
 def test_yes_and_no_are_weighed_by_their_probabilities(fake: Fake) -> None:
     fake.queue += [said("Yes", {"Yes": 0.5, " yes": 0.1, "No": 0.2, "Maybe": 0.2}), said("no", {"no.": 0.9, "NO": 0.1})]
-    assert chat(fake).probabilities(["a", "b"]) == pytest.approx([0.75, 0])
+    assert asked(chat(fake), "a", "b") == pytest.approx([0.75, 0])
     (path, content, _), _ = fake.asked
     assert path == "/v1/chat/completions" and content["messages"] == [{"role": "user", "content": f"a\n{YES_NO}"}]
     assert content["temperature"] == 0 and content["max_tokens"] == 1 and content["logprobs"] is True
@@ -62,15 +66,15 @@ def test_an_answer_that_is_neither_is_missing(fake: Fake, tmp_path: Path) -> Non
 @pytest.mark.parametrize("first", [said("Yes"), Reply(400, {"error": {"message": "logprobs is not supported"}})])
 def test_without_probabilities_of_tokens_a_number_is_asked_for(fake: Fake, first: Reply) -> None:
     fake.queue += [first, said('```json\n{"probability": 0.25}\n```'), said("0.5"), said("I cannot know.")]
-    found = chat(fake).probabilities(["a", "b", "c"])
+    found = asked(chat(fake), "a", "b", "c")
     assert found == pytest.approx([0.25, 0.5, np.nan], nan_ok=True) and len(fake.asked) == 4
     assert all(content["messages"][0]["content"].endswith(NUMBER) for _, content, _ in fake.asked[1:])
     with pytest.raises(EndpointRefusal):
         fake.queue += [Reply(401)]
-        chat(fake).probabilities(["a"])
+        chat(fake).probability("a")
     with pytest.raises(EndpointRefusal):
         fake.queue += [Reply(400)]
-        chat(fake, form="token").probabilities(["a"])
+        chat(fake, form="token").probability("a")
 
 
 @pytest.mark.parametrize(
@@ -113,18 +117,19 @@ def test_answers_that_are_none(fake: Fake) -> None:
     for body in ([], {"choices": []}, {"choices": ["x"]}):
         fake.queue.append(Reply(body=body))
         with pytest.raises(DataError, match="no list `choices`"):
-            chat(fake).probabilities(["a"])
+            chat(fake).probability("a")
     fake.queue += [Reply(body={"choices": [{"message": None}]}), said("fine"), said("0.5")]
-    found = chat(fake, form="number").probabilities(["a", "b", "c"])
+    found = asked(chat(fake, form="number"), "a", "b", "c")
     assert found == pytest.approx([np.nan, np.nan, 0.5], nan_ok=True)
 
 
 def test_nothing_is_asked_without_permission(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ALLOW)
     opened = chat(fake)
-    for call in (opened.probabilities, lambda prompts: verdicts(opened, prompts, tmp_path)):
-        with pytest.raises(InputError, match=r"2 texts .* would be sent"):
-            call(["a", "b"])
+    with pytest.raises(InputError, match=r"1 text .* would be sent"):
+        opened.probability("a")
+    with pytest.raises(InputError, match=r"2 texts .* would be sent"):
+        verdicts(opened, ["a", "b"], tmp_path)
     assert not fake.asked
 
 
@@ -137,8 +142,81 @@ def test_a_killed_run_asks_only_what_is_missing(fake: Fake, tmp_path: Path, caps
     assert capsys.readouterr().err.count("sending 20 texts") == 1
     fake.asked.clear()
     found = verdicts(chat(fake), prompts, tmp_path)
-    assert len(fake.asked) == 12 and found.probability.tolist() == [0.75] * 8 + [0.5] * 12
+    assert len(fake.asked) == 10 and found.probability == pytest.approx([0.75] * 10 + [0.5] * 10)
     assert verdicts(chat(fake), [], tmp_path).probability.shape == (0,)
+
+
+def filtered(content: dict[str, Any]) -> Reply:
+    """A server whose filter refuses one word."""
+    if "bomb" in content["messages"][0]["content"]:
+        return Reply(400, {"error": {"message": "content filter"}})
+    return said("yes", {"yes": 0.25, "no": 0.75})
+
+
+def test_a_prompt_that_is_refused_is_missing_and_ends_nothing(fake: Fake, tmp_path: Path) -> None:
+    fake.answer = filtered
+    prompts = ["bomb 1", "bomb 2", "a", "bomb 3", "b", "bomb 4"]
+    nan = np.nan
+    for _ in range(2):
+        found = verdicts(chat(fake), prompts, tmp_path)
+        assert found.unreadable == 4
+        assert found.probability == pytest.approx([nan, nan, 0.25, nan, 0.25, nan], nan_ok=True)
+    times = [
+        sum(content["messages"][0]["content"].startswith(f"{prompt}\n") for _, content, _ in fake.asked)
+        for prompt in prompts
+    ]
+    assert times == [2, 2, 1, 1, 1, 3]  # 2: both forms; the last was not kept, since no answer followed it
+    fakes = [f"bomb of account {number}" for number in range(9)]
+    assert verdicts(chat(fake), [*prompts, *fakes], tmp_path).unreadable == 13  # the server answered before
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_a_server_that_refuses_everything_ends_it_and_nothing_is_kept(fake: Fake, tmp_path: Path, count: int) -> None:
+    fake.answer = filtered
+    with pytest.raises(EndpointRefusal, match="content filter"):
+        verdicts(chat(fake, form="token"), [f"bomb {number}" for number in range(count)], tmp_path)
+    assert len(fake.asked) == min(count, 3) and not list(tmp_path.iterdir())
+
+
+def test_a_first_prompt_that_is_refused_chooses_no_form(fake: Fake) -> None:
+    fake.answer = filtered
+    opened = chat(fake)
+    with pytest.raises(EndpointRefusal):
+        opened.probability("bomb")
+    assert opened.probability("a") == pytest.approx(0.25) and fake.asked[-1][1]["max_tokens"] == 1
+
+
+def test_each_prompt_is_asked_once_in_whatever_order(fake: Fake, tmp_path: Path) -> None:
+    fake.answer = lambda content: said("yes", {"yes": 0.5, "no": 0.5})
+    prompts = [f"account {number}" for number in range(20)]
+    verdicts(chat(fake), [*prompts, *prompts], tmp_path)
+    assert len(fake.asked) == 20 and len(list(tmp_path.iterdir())) == 1
+    fake.queue.append(said("no", {"no": 1}))
+    found = verdicts(chat(fake), ["new", *prompts[::-1]], tmp_path)
+    assert len(fake.asked) == 21 and found.probability.tolist() == [0] + 20 * [0.5]
+    other = EndpointChat(Endpoint("other", fake.base))
+    verdicts(other, prompts[:2], tmp_path)
+    assert len(fake.asked) == 23  # answers of another model are others
+
+
+def test_lines_that_a_crash_cut_are_asked_again_and_no_others(fake: Fake, tmp_path: Path) -> None:
+    answers = {"a": 0.25, "b": math.nan, "c": 1.0, "d": 1e-05}
+
+    class Sure(Believer):
+        def probability(self, prompt: str) -> float:
+            seen.append(prompt)
+            return answers[prompt]
+
+    seen: list[str] = []
+    whole = verdicts(Sure(), list(answers), tmp_path)
+    assert whole.probability == pytest.approx(list(answers.values()), nan_ok=True) and seen == list(answers)
+    (file,) = tmp_path.iterdir()
+    raw = file.read_bytes()
+    for kept, again in ((raw[:-1], ["d"]), (raw[:-3], ["d"]), (raw[:43] + raw[47:], ["a", "b"]), (b"\xff\0", ["a"])):
+        file.write_bytes(kept)
+        seen.clear()
+        assert verdicts(Sure(), list(answers), tmp_path).probability == pytest.approx(whole.probability, nan_ok=True)
+        assert seen[: len(again)] == again and (len(seen) == len(again) or again == ["a"])
 
 
 class Believer:
@@ -149,8 +227,8 @@ class Believer:
     def announce(self, prompts: Sequence[str]) -> None:
         pass
 
-    def probabilities(self, prompts: Sequence[str]) -> NDArray[np.float64]:
-        return np.array([(prompt.count(OPEN) - 1) / 10 for prompt in prompts])
+    def probability(self, prompt: str) -> float:
+        return (prompt.count(OPEN) - 1) / 10
 
 
 def test_any_chat_gives_verdicts(tmp_path: Path) -> None:

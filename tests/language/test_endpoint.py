@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,11 @@ def test_silence_ends(fake: Fake, waits: list[float]) -> None:
         fake.queue.append(Reply(drip=0.02))
     with pytest.raises(UnfinishedError, match=r"no answer within 0\.2 s"):
         impatient.encode(["a"])
+    fake.queue += TRIES * [Reply(drip_head=0.05)]  # the head of an answer counts too
+    started = time.monotonic()
+    with pytest.raises(UnfinishedError, match=r"no answer within 0\.2 s"):
+        impatient.encode(["b"])
+    assert time.monotonic() - started < 0.5 * TRIES
     nobody = EndpointEncoder(Endpoint("tiny", "http://127.0.0.1:9/v1", sleep=waits.append))
     with pytest.raises(UnfinishedError, match="ConnectionRefusedError"):
         nobody.encode(["a"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from recaudit.datasets.errors import InputError
+from recaudit.cli.program import app
+from recaudit.datasets.errors import DataError, InputError
 from recaudit.datasets.log import InteractionLog
 from recaudit.defenses.detectors.chat import LLMPrompt, LLMPromptConfig
 from recaudit.language.endpoint import ALLOW
@@ -72,3 +75,57 @@ def test_an_audit_says_why_it_cannot_ask(server: Fake) -> None:
     assert "no chat model is named" in (LLMPrompt().why_not(recipe, LOG) or "")
     assert "no text" in (asking(server).why_not(recipe, replace(LOG, items=None)) or "")
     assert asking(server).why_not(recipe, LOG) is None
+
+
+def test_an_audit_pays_once_for_an_account_whatever_the_seed(server: Fake) -> None:
+    server.answer = lambda content: said(0.25)
+    for seed in range(4):
+        asking(server).suspicion(LOG, seed)
+    assert len(server.asked) == 3
+
+
+def test_answers_that_could_not_be_read_are_counted(server: Fake) -> None:
+    server.queue += [said(0.25), said(None), said(0.5)]
+    defended = asking(server).fit(Recipe("itemknn", {}), LOG, 0)
+    assert defended.notes == {"unreadable": 1}
+
+
+@pytest.mark.parametrize("silent", [2, 3])
+def test_a_model_that_mostly_says_nothing_flags_nobody(server: Fake, silent: int) -> None:
+    server.queue += [*(3 - silent) * [said(0.5)], *silent * [said(None)]]
+    with pytest.raises(DataError, match=rf"endpoint:tiny@.* could be read for {silent} of 3 accounts.*set `chat`"):
+        asking(server).detect(LOG, np.random.default_rng(0))
+
+
+def test_a_title_that_the_server_refuses_ends_nothing(server: Fake) -> None:
+    refused = Reply(400, {"error": {"message": "content filter"}})
+    server.answer = lambda content: refused if "Gamma" in content["messages"][0]["content"] else said(0.5)
+    with pytest.raises(DataError, match="2 of 3"):
+        asking(server).detect(LOG, np.random.default_rng(0))
+    server.answer = lambda content: refused if "Beta" in content["messages"][0]["content"] else said(0.75)
+    detector = LLMPrompt(LLMPromptConfig(chat=f"endpoint:other@{server.base}"))
+    assert detector.detect(LOG, np.random.default_rng(0)) == pytest.approx([0.75, 0.75, 0.75, 0])
+    assert detector.notes == {"unreadable": 1}
+
+
+def test_titles_are_sent_and_nothing_else_of_an_item(server: Fake) -> None:
+    server.answer = lambda content: said(0.5)
+    table = pd.DataFrame({"title": ["Alpha", "Beta", "Gamma"], "brand": 3 * ["HIDDEN"], "description": 3 * ["HIDDEN"]})
+    asking(server).detect(replace(LOG, items=table), np.random.default_rng(0))
+    assert len(server.asked) == 3 and "HIDDEN" not in repr(server.asked)
+    assert "column title" in (
+        asking(server).why_not(Recipe("mf", {}), replace(LOG, items=table.drop(columns="title"))) or ""
+    )
+
+
+def test_the_command_says_how_many_could_not_be_read(server: Fake, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = "".join(f"u{n}\ti{n % 3}\t{n}\n" for n in range(6))
+    (data / "data.inter").write_text(f"user_id:token\titem_id:token\ttimestamp:float\n{rows}")
+    (data / "data.item").write_text("item_id:token\ttitle:token_seq\ni0\tAlpha\ni1\tBeta\ni2\tGamma\n")
+    server.answer = lambda content: said(None if "Gamma" in content["messages"][0]["content"] else 0.5)
+    chosen = ["detect", "--detector", "llm-prompt", "--set", f"chat=endpoint:tiny@{server.base}", "--data"]
+    shown = CliRunner().invoke(app, [*chosen, str(data), "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert "llm-prompt: unreadable 2\n" in shown.stderr and len(json.loads(shown.stdout)) == 6
