@@ -5,29 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..attacks.config import InjectionConfig
 from ..attacks.reading import Reader, mean
 from ..audit.cell import Cell
 from ..audit.evidence import Evidence, Unit
 from ..audit.probe import Probe, Results
+from ..audit.statistics import interval
 from ..datasets.log import InteractionLog
 from ..recommenders.target import Target
-from .catalogue import CATALOGUE, names
-from .choice import best, by_cluster, outcomes
+from .asked import Asked, asked_for, sound
+from .catalogue import names
+from .choice import NONE, best, by_cluster, outcomes, trials_of
 from .design import DefenseDesign, make_defense_design
 from .protection import ACTIVITY, PREFIX
+from .quiet import FAILED, quiet
 
 
 class DefensesConfig(InjectionConfig):
     """Settings of the check "defense": those of the check "promotion", and the defences."""
 
     defenses: tuple[str, ...] = ("together", "near-copies", "t-ce", "vat")
-    """Names from `recaudit list defenses`, or `all`; those that do not fit the model are reported as not run."""
+    """Names from `recaudit list defenses`, or of your own with settings that `use` one, or `all`; those that do not fit
+    the model are reported as not run."""
     defense_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings of single defences, by name."""
+    """Settings of single defences, by name; `use` says which one a name of your own stands for."""
+    control_arms: bool = True
+    """Whether defences that read texts are run again with other accounts' texts, random vectors, or none: what only
+    the real texts bring is their merit. Each arm costs what the defence costs."""
     tolerance: float = Field(
         default=0.02, ge=0, le=1, description="largest share of NDCG@K without an attack that a chosen defence may cost"
     )
@@ -39,15 +45,20 @@ class DefensesConfig(InjectionConfig):
 
     @field_validator("defenses")
     @classmethod
-    def _known_defenses(cls, defenses: tuple[str, ...]) -> tuple[str, ...]:
+    def _once(cls, defenses: tuple[str, ...]) -> tuple[str, ...]:
         if not defenses:
             raise ValueError("name at least one defence, see `recaudit list defenses`")
-        return tuple(dict.fromkeys(CATALOGUE.sound(name) for name in defenses))
+        return tuple(dict.fromkeys(defenses))
 
-    @field_validator("defense_settings")
-    @classmethod
-    def _valid(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        return {CATALOGUE.sound(name, own): own for name, own in settings.items()}
+    @model_validator(mode="after")
+    def _sound(self) -> DefensesConfig:
+        sound(self.defenses, self.defense_settings)
+        return self
+
+    @property
+    def asked(self) -> dict[str, Asked]:
+        """The defences by label, control arms included."""
+        return asked_for(self.defenses, self.defense_settings, self.control_arms)
 
 
 class DefenseProbe(Probe):
@@ -55,10 +66,13 @@ class DefenseProbe(Probe):
 
     Evidence: `defense.DEFENCE.ATTACK.SIZE.hr@K`, the gain that is left, defended attacked less defended control, with
     the undefended gain as baseline; `...log2_rank_shift`; `...taken`, undefended less defended gain, paired, where
-    lower is worse; `defense.DEFENCE.utility.ndcg@K`, defended less undefended control; for defences that judge
-    accounts `...detection.auc`, with average precision, recall and false alarms by activity in its details;
+    lower is worse; `defense.DEFENCE.utility.ndcg@K`, defended less undefended control, and `...exposure.gini`,
+    `...exposure.qf` (fairness to items before and after; all side measures in the details of utility); for defences
+    that judge accounts `...detection.auc`, with average precision, recall and false alarms by activity in its details;
     `defense.NAME.false_alarms`, the genuine users it counts less than half without an attack, by activity in the
-    details; `defense.best.log2_rank_shift`, the worst case under the defence that leaves least within the tolerance.
+    details; for defences that read texts `defense.NAME.over-ARM.ATTACK.SIZE.taken`, what real texts take more than a
+    control arm; `defense.best.log2_rank_shift`, the worst case under the defence that leaves least within the
+    tolerance, or undefended where none leaves less.
     """
 
     key = "defense"
@@ -69,7 +83,7 @@ class DefenseProbe(Probe):
     def design(self, target: Target) -> DefenseDesign:
         """The experiment on this target."""
         config: DefensesConfig = self.config
-        return make_defense_design(target, config, config.defenses, config.defense_settings, self.seed)
+        return make_defense_design(target, config, config.asked, self.seed)
 
     def cells(self, target: Target) -> Sequence[Cell]:
         """Controls and attacked refits, each undefended and with every defence."""
@@ -80,12 +94,16 @@ class DefenseProbe(Probe):
         design = self.design(target)
         log = target.split.train
         found: list[Evidence] = []
+        users, before = int((log.user_counts > 0).sum()), design.attacks.controls
+        asked = self.config.asked
         for name, controls in design.controls.items():
-            found.append(self._utility(name, design.attacks.controls, controls, results))
-            found += self._alarms(name, controls, int((log.user_counts > 0).sum()), results)
+            found += quiet(self.made, name, before, controls, users, results, self.config.cutoff)
         for (name, attack, size), trials in design.trials.items():
-            plain = Reader(log, results, design.attacks.trials[attack, size])
-            found += self._left(name, attack, size, Reader(log, results, trials), plain)
+            plain, own = Reader(log, results, design.attacks.trials[attack, size]), Reader(log, results, trials)
+            found += self._left(name, attack, size, own, plain)
+            real = design.trials.get((asked[name].control_of or "", attack, size))
+            if real is not None:
+                found.append(self._texts(asked[name], attack, size, Reader(log, results, real), own))
         if found:
             found.append(self._best(design, log, results))
         for name, why in design.inapplicable.items():
@@ -107,7 +125,7 @@ class DefenseProbe(Probe):
         ):  # fmt: skip
             units = defended.units(value, sign, watched=True)
             if not units:
-                yield self.made(f"{head}.{measure}", f"{title} {under}", measure, unit, "higher", missing=_FAILED)
+                yield self.made(f"{head}.{measure}", f"{title} {under}", measure, unit, "higher", missing=FAILED)
                 continue
             before = mean([unit.value for unit in plain.units(value, sign, watched=True)])
             yield self.made(
@@ -137,61 +155,29 @@ class DefenseProbe(Probe):
         cells: Sequence[str],
     ) -> Evidence:
         """How much of the shift in rank the defence takes away, paired by target and seed."""
-        left = {(unit.cluster, unit.seed): unit.value for unit in defended.units("log2_rank", -1, watched=True)}
-        units = [
-            unit.model_copy(update={"value": unit.value - left[unit.cluster, unit.seed]})
-            for unit in plain.units("log2_rank", -1, watched=True)
-            if (unit.cluster, unit.seed) in left
-        ]
+        units = _paired(plain, defended)
         title = f"How much of the rank shift of {attack} ({size} fake users) {name} takes away"
         unit = "log2 of the rank, undefended less defended shift, mean over users"
         if not units:
-            return self.made(f"{head}.taken", title, "taken", unit, "lower", missing=_FAILED)
+            return self.made(f"{head}.taken", title, "taken", unit, "lower", missing=FAILED)
+        if not _works(plain):
+            title += ", an attack that is not shown to work undefended"
         return self.made(
             f"{head}.taken", title, "taken", unit, "lower",
             estimate=by_cluster(units), n=len(units), units=units, details=details, cells=cells,
         )  # fmt: skip
 
-    def _utility(self, name: str, before: Sequence[Cell], after: Sequence[Cell], results: Results) -> Evidence:
-        """Change of utility for genuine users where nobody attacks: the price of the defence."""
-        value = f"ndcg@{self.config.cutoff}"
-        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a in results and b in results]
-        title, unit = f"Change of utility by {name} without an attack", "NDCG, defended less undefended, in -1..1"
-        units = [
-            Unit(cluster=f"seed {a.seed}", seed=a.seed, value=now - then)
-            for a, b in pairs
-            if (then := results[a].values.get(value)) is not None and (now := results[b].values.get(value)) is not None
-        ]
+    def _texts(self, arm: Asked, attack: str, size: str, real: Reader, control: Reader) -> Evidence:
+        """What a defence with real texts takes more than the same with something in their place."""
+        name = f"{arm.control_of}.over-{arm.arm}.{attack}.{size}.taken"
+        title = f"How much more {arm.control_of} takes of {attack} ({size} fake users) by real texts than by {arm.arm}"
+        unit, units = "log2 of the rank, shift under the control arm less shift with real texts", _paired(control, real)
         if not units:
-            return self.made(f"{name}.utility.{value}", title, value, unit, "lower", missing=_FAILED)
-        keys = [results[cell].key for pair in pairs for cell in pair]
-        side = {
-            measure: mean([shift for a, b in pairs if (shift := _change(results, a, b, measure)) is not None])
-            for measure in ("exposure/gini", "exposure/qf", PREFIX + "false_alarms")
-        }
-        then = mean([level for a, _ in pairs if (level := results[a].values.get(value)) is not None])
+            return self.made(name, title, "text_gain", unit, "lower", missing=FAILED)
         return self.made(
-            f"{name}.utility.{value}", title, value, unit, "lower",
-            estimate=by_cluster(units), n=len(units), units=units, limits=(-1.0, 1.0),
-            baseline={} if then is None else {"undefended": then}, cells=keys,
-            details={"defense": name, "changes": side},
-        )  # fmt: skip
-
-    def _alarms(self, name: str, controls: Sequence[Cell], users: int, results: Results) -> Iterator[Evidence]:
-        """Genuine users who count less than half where nobody attacks, for defences that weigh accounts."""
-        title, unit = f"Genuine users whom {name} takes for fake, without an attack", "share of the genuine users, 0..1"
-        kept = [results[cell] for cell in controls if cell in results]
-        groups = ("false_alarms", *(f"false_alarms/{group}" for group in ACTIVITY))
-        found = {
-            group: mean([v for own in kept if (v := own.values.get(PREFIX + group)) is not None]) for group in groups
-        }
-        share = found["false_alarms"]
-        if share is None:
-            return
-        yield self.made(
-            f"{name}.false_alarms", title, "false_alarms", unit, "higher", estimate=share, n=users, limits=(0.0, 1.0),
-            standard_error=float(np.sqrt(share * (1 - share) / users)), cells=[own.key for own in kept],
-            details={"defense": name, **{group: value for group, value in found.items() if value is not None}},
+            name, title, "text_gain", unit, "lower", estimate=by_cluster(units), n=len(units), units=units,
+            details={"defense": arm.control_of, "arm": arm.arm, "attack": attack, "size": size},
+            cells=sorted({key for own in (real, control) for trial in own.trials for key in own.keys(trial)}),
         )  # fmt: skip
 
     def _best(self, design: DefenseDesign, log: InteractionLog, results: Results) -> Evidence:
@@ -205,16 +191,21 @@ class DefenseProbe(Probe):
         unit = "log2 of the rank, control less attacked, mean over users"
         chosen = best(compared, self.config.tolerance)
         if chosen is None:
-            dearest = ", ".join(f"{own} {outcome.price:.1%}" for own, outcome in compared.items())
+            dearest = ", ".join(f"{own} {outcome.price:.1%}" for own, outcome in compared.items() if own != NONE)
             why = f"no defence was measured whole at a cost of at most {self.config.tolerance:.1%} of NDCG ({dearest})"
             return self.made("best.log2_rank_shift", title, "log2_rank_shift", unit, "higher", missing=why)
         attack, size = compared[chosen].worst
-        reader = Reader(log, results, design.trials[chosen, attack, size])
+        reader = Reader(log, results, trials_of(design, chosen, (attack, size)))
+        title = f"{title}: {chosen}"
+        if chosen == NONE:
+            title = (
+                f"What the worst attack does; no defence at a cost of at most {self.config.tolerance:.1%} leaves less"
+            )
         units = reader.units("log2_rank", -1, watched=True)
         plain = Reader(log, results, design.attacks.trials[attack, size])
         before = mean([unit.value for unit in plain.units("log2_rank", -1, watched=True)])
         return self.made(
-            "best.log2_rank_shift", f"{title}: {chosen}", "log2_rank_shift", unit, "higher",
+            "best.log2_rank_shift", title, "log2_rank_shift", unit, "higher",
             estimate=by_cluster(units), n=len(units), units=units,
             baseline={} if before is None else {"undefended": before},
             cells=sorted({key for trial in reader.trials for key in reader.keys(trial)}),
@@ -223,17 +214,34 @@ class DefenseProbe(Probe):
         )  # fmt: skip
 
 
-_FAILED = "no refit with this defence and its control could be compared; see the failures"
 _ACCOUNTS = ("auc", "ap", "ap_by_chance", "precision", "recall", "caught", "false_alarms", "updates", "refused")
+_UPDATES = 64
+"""Most earlier judgements of a defence that are told."""
 
 
 def _price(reader: Reader) -> dict[str, Any]:
     """What the defence made of the accounts, means over trials; nothing where it judges none."""
     wanted = (*_ACCOUNTS, *(f"false_alarms/{group}" for group in ACTIVITY))
     found = {name: mean(reader.values("attacked", PREFIX + name, watched=False)) for name in wanted}
-    return {name: value for name, value in found.items() if value is not None}
+    updates = [mean(reader.values("attacked", f"{PREFIX}auc@{place}", watched=False)) for place in range(_UPDATES)]
+    by_update = [value for value in updates if value is not None]
+    return {name: value for name, value in found.items() if value is not None} | (
+        {"auc_by_update": by_update} if by_update else {}
+    )
 
 
-def _change(results: Results, before: Cell, after: Cell, name: str) -> float | None:
-    now, then = results[after].values.get(name), results[before].values.get(name, 0.0)
-    return None if now is None or then is None else now - then
+def _paired(first: Reader, second: Reader) -> list[Unit]:
+    """Rank shifts of the first less those of the second, by target and seed."""
+    other = {(unit.cluster, unit.seed): unit.value for unit in second.units("log2_rank", -1, watched=True)}
+    return [
+        unit.model_copy(update={"value": unit.value - other[unit.cluster, unit.seed]})
+        for unit in first.units("log2_rank", -1, watched=True)
+        if (unit.cluster, unit.seed) in other
+    ]
+
+
+def _works(plain: Reader) -> bool:
+    """Whether the attack is shown to lift its targets undefended; a single target shows nothing."""
+    units = plain.units("log2_rank", -1, watched=True)
+    found = interval([unit.value for unit in units], [unit.cluster for unit in units], 0.95)
+    return found is not None and found[0] > 0

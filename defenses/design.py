@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..attacks.config import InjectionConfig
 from ..attacks.design import Design, Trial, make_design
 from ..audit.cell import Cell
 from ..audit.probe import NotApplicable
 from ..recommenders.target import Target
+from .asked import Asked
 from .catalogue import build
-from .protection import Protection
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +41,12 @@ class DefenseDesign:
 def make_defense_design(
     target: Target,
     config: InjectionConfig,
-    defenses: tuple[str, ...],
-    settings: Mapping[str, Mapping[str, Any]],
+    asked: Mapping[str, Asked],
     seed: int,
 ) -> DefenseDesign:
     """Lay out the experiment; deterministic, computes no refit.
+
+    A control arm that does not fit is left out without a word where the defence itself does not fit.
 
     Raises:
         NotApplicable: no attack or no defence fits the model and its data.
@@ -56,12 +56,14 @@ def make_defense_design(
     inapplicable: dict[str, str] = {}
     controls: dict[str, tuple[Cell, ...]] = {}
     trials: dict[tuple[str, str, str], tuple[Trial, ...]] = {}
-    for name in defenses:
-        why = build(name, settings.get(name)).why_not(target.recipe, target.split.train)
+    for name, one in asked.items():
+        if one.control_of in inapplicable:
+            continue
+        why = build(one.protection.name, one.protection.settings).why_not(target.recipe, target.split.train)
         if why is not None:
             inapplicable[name] = why
             continue
-        own = _Defended(name, settings.get(name, {}))
+        own = _Defended(one)
         controls[name] = tuple(own.cell(cell) for cell in plain.controls)
         for (attack, size), members in plain.trials.items():
             trials[name, attack, size] = tuple(own.trial(trial) for trial in members)
@@ -73,12 +75,11 @@ def make_defense_design(
 class _Defended:
     """Cells with one defence."""
 
-    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
-        self.name = name
-        self.protection = Protection(name, settings)
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
 
     def cell(self, cell: Cell) -> Cell:
-        return replace(cell, label=f"{cell.label}, {self.name}", defense=self.protection)
+        return replace(cell, label=f"{cell.label}, {self.asked.label}", defense=self.asked.protection)
 
     def trial(self, trial: Trial) -> Trial:
         return replace(trial, attacked=self.cell(trial.attacked), control=self.cell(trial.control))

@@ -1,4 +1,4 @@
-"""What is known of an account from texts: the mean of the vectors of its items' texts, or what stands for it."""
+"""What texts tell of an account: the mean of its items' vectors, a prompt about it, or what stands for them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import numpy as np
 
 from ..datasets.log import Float32, InteractionLog
 from ..language.cache import open_cached
+from ..language.chat import account_prompt
 from ..language.encoder import unit
 from ..language.texts import item_texts
 from .histories import Histories
 
 Arm = Literal["real", "permuted", "random-items", "none"]
 """Texts as they are; texts of accounts permuted; random vectors for the items' texts; no texts at all."""
+Reading = Literal["mean", "prompt"]
+"""The mean of the vectors of an account's items; the vector of a prompt that tells its titles and asks for fraud."""
+READINGS = "of accounts: mean, of the vectors of their items' texts; prompt, the encoder's vector of a prompt with the "
+READINGS += "account's titles and the question how likely it is a fraudster, as LoRec has it (a prompt an account)"
 
 
 def item_vectors(log: InteractionLog, arm: Arm, encoder: str, rng: np.random.Generator) -> Float32 | None:
@@ -40,3 +45,34 @@ def account_vectors(histories: Histories, items: Float32, arm: Arm, rng: np.rand
     # a summary network with weights of the usual size sees nothing in vectors of length 1
     found: Float32 = unit(total) * np.float32(np.sqrt(items.shape[1]))
     return found[rng.permutation(len(found))] if arm == "permuted" else found
+
+
+def readings(
+    log: InteractionLog, histories: Histories, arm: Arm, encoder: str, reading: Reading, rng: np.random.Generator
+) -> Float32 | None:
+    """What an encoder makes of each history, float32 [N, D] with entries of about 1; None without texts.
+
+    Random vectors stand for items alone: of them the mean is taken whatever the reading.
+
+    Raises:
+        DataError: the items have no text, and the arm reads them.
+        InputError: there is no such encoder.
+
+    Reference: Zhang et al. 2024, LoRec, SIGIR, arXiv 2401.17723, the LLM4Dec representation (hidden states of a
+        causal model over a prompt; here of any encoder, which may cut long prompts).
+    """
+    if reading == "mean" or arm in ("random-items", "none"):
+        items = item_vectors(log, arm, encoder, rng)
+        return None if items is None else account_vectors(histories, items, arm, rng)
+    vectors = open_cached(encoder).encode(prompts(log, histories))
+    found: Float32 = unit(vectors) * np.float32(np.sqrt(vectors.shape[1]))
+    return found[rng.permutation(len(found))] if arm == "permuted" else found
+
+
+def prompts(log: InteractionLog, histories: Histories) -> list[str]:
+    """A prompt for each history, with the titles of its items in order."""
+    titles = np.array(item_texts(log, ("title",)), object)
+    return [
+        account_prompt("product", titles[histories.items[start : start + length]].tolist())
+        for start, length in zip(histories.start.tolist(), histories.length.tolist(), strict=True)
+    ]

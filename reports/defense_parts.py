@@ -26,6 +26,7 @@ class DefenseRow:
         price: change of NDCG without an attack, None for no defence.
         alarms: share of the genuine users it counts less than half, if it judges accounts.
         auc: how well it tells fakes from genuine users, mean over cases, if it judges accounts.
+        gini: of items' exposure without an attack, before and after; None for no defence.
     """
 
     name: str
@@ -33,6 +34,18 @@ class DefenseRow:
     price: float | None
     alarms: float | None
     auc: float | None
+    gini: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class TextGain:
+    """What a defence takes more by real texts than by what stands in their place, mean and extremes over cases."""
+
+    name: str
+    arm: str
+    mean: float
+    least: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ def matrix(reading: Reading) -> Matrix | None:
     auc: dict[str, list[float]] = {}
     price: dict[str, float] = {}
     alarms: dict[str, float] = {}
+    gini: dict[str, tuple[float, float]] = {}
     chosen = None
     for found in reading.run.evidence:
         details = found.details
@@ -61,9 +75,10 @@ def matrix(reading: Reading) -> Matrix | None:
             chosen = name
         elif ".utility." in found.id:
             price[name] = found.estimate
-            changes = details.get("changes")
-            if isinstance(changes, dict) and (share := real(changes.get("defense/false_alarms"))) is not None:
-                alarms[name] = share
+        elif found.measure == "false_alarms":
+            alarms[name] = found.estimate
+        elif found.measure == "gini" and (before_it := real(found.baseline.get("undefended"))) is not None:
+            gini[name] = before_it, before_it + found.estimate
         elif isinstance(attack, str) and isinstance(size, str):
             case = f"{attack} {size}"
             if found.measure == "log2_rank_shift":
@@ -81,8 +96,19 @@ def matrix(reading: Reading) -> Matrix | None:
         seen = auc.get(name)
         mean = sum(seen) / len(seen) if seen else None
         own = [left[name].get(case) for case in cases]
-        rows.append(DefenseRow(name, own, price.get(name), alarms.get(name), mean))
+        rows.append(DefenseRow(name, own, price.get(name), alarms.get(name), mean, gini.get(name)))
     return Matrix(cases, rows, chosen)
+
+
+def text_gains(reading: Reading) -> list[TextGain]:
+    """What real texts bring, by defence and control arm, in the order of the evidence."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for found in reading.run.evidence:
+        name, arm = (found.details.get(key) for key in ("defense", "arm"))
+        own = found.check == "defense" and found.measure == "text_gain" and found.estimate is not None
+        if own and isinstance(name, str) and isinstance(arm, str):
+            values.setdefault((name, arm), []).append(found.estimate or 0.0)
+    return [TextGain(name, arm, sum(own) / len(own), min(own), max(own)) for (name, arm), own in values.items()][:ROWS]
 
 
 def heat_map(found: Matrix) -> str:
@@ -130,7 +156,9 @@ def context(reading: Reading) -> Mapping[str, object]:
         return {"defenses": None}
     best = next((row for row in found.rows if row.name == found.chosen), None)
     told = None
-    if best is not None:
+    if best is not None and any(value is not None for value in best.left):
         levels = [value for value in best.left if value is not None]
-        told = {"name": best.name, "left": max(levels), "price": best.price}
-    return {"defenses": found, "defense_svg": heat_map(found), "defense_best": told}
+        told = {"name": best.name, "left": max(levels), "price": best.price, "nothing": best.name == NONE}
+    return {
+        "defenses": found, "defense_svg": heat_map(found), "defense_best": told, "defense_texts": text_gains(reading),
+    }  # fmt: skip

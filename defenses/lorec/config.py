@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ...language.encoder import CHOICES
 from ..base import DefenseConfig, Folds
-from ..texts import Arm
+from ..texts import READINGS, Arm, Reading
 
 EPOCHS = 300
 """What the published schedule is made for; taken where a recipe does not say how long it trains."""
@@ -27,6 +27,7 @@ class LoRecConfig(DefenseConfig):
         "texts; none: no texts. Only what real does better than the others is the merit of the text",
     )
     encoder: str = Field("static", description=CHOICES)
+    account: Reading = Field("mean", description=READINGS)
     fraudsters: float = Field(0.05, gt=0, le=1, description="simulated fraudsters, as a share of the accounts (ours)")
     attacks: tuple[Literal["random", "bandwagon", "popular"], ...] = Field(
         ("random", "bandwagon"), min_length=1, description="how they are simulated, in equal parts (ours)"

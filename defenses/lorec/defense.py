@@ -19,7 +19,7 @@ from ...recommenders.trainer import Compared, RankingTraining
 from ..base import DefenseConfig, Float64, RobustTraining, planned
 from ..histories import Histories, simulated
 from ..robust.base import Hardened, weighed
-from ..texts import account_vectors, item_vectors
+from ..texts import readings
 from .config import EPOCHS, LoRecConfig, Timing
 from .judging import Judge
 from .states import Edges, States, states_of
@@ -130,8 +130,8 @@ def _make_judge(victim: States, log: InteractionLog, config: LoRecConfig, seed: 
     texts = None
     if config.reads_text:
         draw = rng(seed, "texts")
-        vectors = item_vectors(log, config.arm, config.encoder, draw)
-        texts = None if vectors is None else account_vectors(accounts.plus(fraudsters), vectors, config.arm, draw)
+        everybody = accounts.plus(fraudsters)
+        texts = readings(log, everybody, config.arm, config.encoder, config.account, draw)
     return Judge(victim, accounts, fraudsters, texts, config, derive(seed, "calibrator"))
 
 

@@ -19,7 +19,7 @@ from ...recommenders.trainer import one_thread
 from ..base import Float64
 from ..histories import Histories
 from ..lorec.calibrator import calibration_loss
-from ..texts import account_vectors, item_vectors
+from ..texts import READINGS, Reading, readings
 from .base import Bool, Judge, Weighing, WeighingConfig
 
 INNER, DROPOUT, THRESHOLD = 128, 0.1, 0.5
@@ -34,6 +34,7 @@ class LLM4DecConfig(WeighingConfig):
         "texts. Only what real does better than the others is the merit of the text",
     )
     encoder: str = Field("static", description=CHOICES)
+    account: Reading = Field("mean", description=READINGS)
     width: int = Field(128, ge=1, description="h, of the first layer (ours)")
     confidence: float = Field(0.5, ge=0, description="lambda 1, on the entropy of answers about accounts of the log")
     learning_rate: float = Field(0.01, gt=0, description="AdamW's")
@@ -69,7 +70,7 @@ class Head(torch.nn.Module):
 
 
 class LLM4Dec(Weighing):
-    """Judges an account by the mean vector of its items' texts; from a chance of one half on it teaches nothing.
+    """Judges an account by what an encoder makes of its texts; from a chance of one half on it teaches nothing.
 
     The loss is LoRec's without alignment: BCE, and half the entropy of answers about accounts of the log. Vectors of
     items carry their identity, and thereby popularity, so that random ones detect fakes too: see the arms.
@@ -99,9 +100,9 @@ class LLM4Dec(Weighing):
             InputError: there is no such encoder.
         """
         config: LLM4DecConfig = self.config
-        items = item_vectors(log, config.arm, config.encoder, rng)
-        assert items is not None, "no arm is without vectors"
-        vectors = torch.from_numpy(account_vectors(accounts, items, config.arm, rng))
+        found = readings(log, accounts, config.arm, config.encoder, config.account, rng)
+        assert found is not None, "no arm is without vectors"
+        vectors = torch.from_numpy(found)
         fraud = torch.from_numpy(fake.astype(np.float32))
 
         def judge(train: Bool, rng: np.random.Generator) -> Float64:

@@ -132,6 +132,10 @@ def _mitigations(reading: Reading) -> list[Block]:
     if best is None:
         return [Paragraph(["No mitigation was measured: the effect of a defence is not part of this audit."])]
     named = best.details.get("defense")
+    if named == "none":
+        return [Paragraph(["Before and after a measure: no defence that was measured leaves less of its worst attack, "
+                           "within the policy's tolerance of utility, than no defence at all: "
+                           f"{number(best.estimate)} halvings of a target's rank."])]  # fmt: skip
     price = best.details.get("price")
     told: list[str | Data] = ["Before and after a measure: with the defence that leaves least within the policy's "
                               "tolerance of utility"]  # fmt: skip

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+from scipy.stats import binomtest, norm
 
 from recaudit.attacks.config import InjectionConfig
 from recaudit.attacks.experiment import PromotionProbe
@@ -17,6 +19,8 @@ from recaudit.audit.store import Store
 from recaudit.datasets.split import leave_last_out
 from recaudit.datasets.synthetic import generate
 from recaudit.defenses.check import DefenseProbe, DefensesConfig
+from recaudit.defenses.quiet import share_error
+from recaudit.fairness.side import ExposureMeasures
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
 from recaudit.recommenders.target import Target
@@ -24,12 +28,12 @@ from recaudit.recommenders.target import Target
 FIELDS = {
     "attacks": ("random",), "sizes": ("5%",), "strata": ("cold",), "per_stratum": 2, "control_seeds": 2, "profile": 12,
 }  # fmt: skip
-PROTOCOL = Protocol((20,))
+PROTOCOL = Protocol((20,), (ExposureMeasures(),))
 
 
 @cache
 def target(model: str = "mf") -> Target:
-    split = leave_last_out(generate(users=150, items=80, events=2500, seed=0, ratings=False))
+    split = leave_last_out(generate(users=150, items=160, events=2500, seed=0, ratings=False))
     recipe = Recipe(model, {"dim": 16} if model == "mf" else {}, 4 if model == "mf" else None)
     return Target("t", fit(recipe, split.train, 0), recipe, split, 0, "print", {})
 
@@ -70,7 +74,17 @@ def test_evidence_by_hand(tmp_path: Path) -> None:
         alarms = found[f"defense.{name}.false_alarms"]
         shares = [results[cell].values["defense/false_alarms"] for cell in design.controls[name]]
         assert alarms.estimate == pytest.approx(np.mean(shares)) and alarms.n == 150
-        assert alarms.standard_error == pytest.approx(np.sqrt(np.mean(shares) * (1 - np.mean(shares)) / 150))
+        low, high = alarms.details["intervals"]["false_alarms"]
+        assert low < alarms.estimate < high and {f"false_alarms/{g}" for g in ("light", "heavy")} < set(
+            alarms.details["intervals"]
+        )
+        gini = found[f"defense.{name}.exposure.gini"]
+        side = [results[b].values["exposure/gini"] - results[a].values["exposure/gini"] for a, b in zip(
+            design.attacks.controls, design.controls[name], strict=True)]  # fmt: skip
+        assert gini.estimate == pytest.approx(np.mean(side)) and gini.n == 2 and gini.worse == "higher"
+        assert utility.details["after"]["exposure/gini"] == pytest.approx(
+            utility.details["before"]["exposure/gini"] + np.mean(side)
+        )
         assert {"false_alarms/light", "false_alarms/middle", "false_alarms/heavy"} <= set(alarms.details)
         assert found[f"{head}.detection.auc"].details["ap_by_chance"] == pytest.approx(8 / 158, abs=0.001)
         assert 0 <= left.details["false_alarms"] <= 0.1
@@ -89,6 +103,57 @@ def test_evidence_by_hand(tmp_path: Path) -> None:
     assert [one.model_dump() for one in probe.evidence(target(), run(again, probe))] == [
         one.model_dump() for one in probe.evidence(target(), results)
     ]
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 5), (0.0, 1000), (0.02, 150), (0.5, 40), (1.0, 8)])
+def test_a_share_never_has_an_interval_without_width(share: float, count: int) -> None:
+    low, high, error = share_error(share, count)
+    found = binomtest(round(share * count), count).proportion_ci(0.95, "wilson")
+    assert (low, high) == (found.low, found.high) and error > 0
+    assert max(share + norm.ppf(0.975) * error, 0) >= high - 1e-9 and share - norm.ppf(0.975) * error <= low + 1e-9
+
+
+def test_defences_that_read_texts_bring_their_control_arms(tmp_path: Path) -> None:
+    config = DefensesConfig(
+        defenses=("lorec", "slow"), defense_settings={"slow": {"use": "lorec", "arm": "none"}, "lorec": {"batch": 64}},
+        **FIELDS,
+    )  # fmt: skip
+    assert list(config.asked) == ["lorec", "lorec-permuted", "lorec-random-items", "lorec-none", "slow"]
+    assert [one.protection.settings for one in config.asked.values()][1] == {"batch": 64, "arm": "permuted"}
+    assert list(DefensesConfig(defenses=("lorec",), control_arms=False, **FIELDS).asked) == ["lorec"]
+    assert list(DefensesConfig(defenses=("llm4dec", "t-ce"), **FIELDS).asked)[1:3] == [
+        "llm4dec-permuted", "llm4dec-random-items",
+    ]  # fmt: skip
+    quick = {"lorec": {"batch": 1024, "every": 0.2}}
+    config = DefensesConfig(
+        defenses=("lorec",), defense_settings=quick, **FIELDS | {"per_stratum": 1, "control_seeds": 1}
+    )
+    probe = DefenseProbe(config, 0)
+    found = {one.id: one for one in probe.evidence(target(), run(tmp_path, probe))}
+    for arm in ("permuted", "random-items", "none"):
+        gain = found[f"defense.lorec.over-{arm}.random.5%.taken"]
+        arms = [found[f"defense.{name}.random.5%.taken"].estimate for name in ("lorec", f"lorec-{arm}")]
+        assert gain.estimate == pytest.approx(arms[0] - arms[1]) and gain.details["defense"] == "lorec"
+    told = found["defense.lorec.random.5%.log2_rank_shift"].details["auc_by_update"]
+    assert len(told) > 2 and all(0 <= value <= 1 for value in told)
+
+
+def test_an_attack_that_is_not_shown_to_work_is_called_so(tmp_path: Path) -> None:
+    probe = DefenseProbe(DefensesConfig(defenses=("fap",), **FIELDS | {"per_stratum": 1}), 0)
+    found = {one.id: one for one in probe.evidence(target(), run(tmp_path, probe))}
+    assert "not shown to work" in found["defense.fap.random.5%.taken"].title
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"defenses": ("mine",)}, "mine"), ({"defense_settings": {"mine": {"use": "nope"}}}, "nope"),
+        ({"defense_settings": {"lorec": {"arm": "wrong"}}}, "arm"), ({"defenses": ()}, "at least one"),
+    ],
+)  # fmt: skip
+def test_wrong_labels_and_settings_are_named(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        DefensesConfig.model_validate(FIELDS | settings)
 
 
 def utility_of(results: CellResults, probe: DefenseProbe, name: str) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from recaudit.audit.evidence import AuditRun, Evidence
 from recaudit.reports import html
-from recaudit.reports.defense_parts import heat_map, matrix
+from recaudit.reports.defense_parts import heat_map, matrix, text_gains
 from recaudit.reports.readings import Reading
 from recaudit.reports.summary import answers
 
@@ -33,9 +33,13 @@ def asked(run: AuditRun) -> AuditRun:
     own = [
         left("t-ce", "popular", 0.5), left("t-ce", "pga", 1.5), left("<b>fap", "popular", 1.0),
         left("<b>fap", "pga", None),
-        evidence("t-ce.utility.ndcg@20", "ndcg@20", -0.01, details={"defense": "t-ce", "changes": {}}),
-        evidence("<b>fap.utility.ndcg@20", "ndcg@20", 0.0,
-                 details={"defense": "<b>fap", "changes": {"defense/false_alarms": 0.02}}),
+        evidence("t-ce.utility.ndcg@20", "ndcg@20", -0.01, details={"defense": "t-ce"}),
+        evidence("<b>fap.utility.ndcg@20", "ndcg@20", 0.0, details={"defense": "<b>fap"}),
+        evidence("<b>fap.false_alarms", "false_alarms", 0.02, details={"defense": "<b>fap"}),
+        evidence("<b>fap.exposure.gini", "gini", -0.1, details={"defense": "<b>fap"}, baseline={"undefended": 0.8}),
+        *(evidence(f"t-ce.over-<i>none.{attack}.1%.taken", "text_gain", value,
+                   details={"defense": "t-ce", "arm": "<i>none", "attack": attack, "size": "1%"})
+          for attack, value in (("popular", 0.25), ("pga", -0.15))),
         evidence("<b>fap.popular.1%.detection.auc", "detector_auc", 0.75,
                  details={"defense": "<b>fap", "attack": "popular", "size": "1%"}),
         evidence("best.log2_rank_shift", "log2_rank_shift", 1.5,
@@ -50,7 +54,22 @@ def test_rows_hold_what_is_left_price_and_accounts(asked: AuditRun) -> None:
     none, fap, tce = found.rows  # least left in the worst case first, after none
     assert (none.name, list(none.left), none.price) == ("none", [2.0, 2.0], None)
     assert (fap.name, list(fap.left), fap.price, fap.alarms, fap.auc) == ("<b>fap", [1.0, None], 0.0, 0.02, 0.75)
+    assert fap.gini == (0.8, pytest.approx(0.7)) and none.gini is None
     assert (tce.name, list(tce.left), tce.price, tce.auc) == ("t-ce", [0.5, 1.5], -0.01, None)
+
+
+def test_what_texts_bring_is_said(asked: AuditRun) -> None:
+    (gain,) = text_gains(Reading(asked))
+    assert (gain.name, gain.arm, gain.mean, gain.least, gain.most) == ("t-ce", "<i>none", 0.05, -0.15, 0.25)
+    page = html.page(asked).decode()
+    assert "What the language model adds" in page and "<i>none" not in page
+
+
+def test_a_report_says_that_no_defence_leaves_less(asked: AuditRun) -> None:
+    nothing = [one.model_copy(update={"details": {**one.details, "defense": "none"}}) if ".best." in one.id else one
+               for one in asked.evidence]  # fmt: skip
+    page = html.page(asked.model_copy(update={"evidence": nothing})).decode()
+    assert "No defence within the tolerated loss of utility leaves less" in page
 
 
 def test_a_run_without_defences_has_no_such_section(run: AuditRun) -> None:

@@ -95,6 +95,24 @@ def test_arms_differ_in_their_texts_alone() -> None:
     assert np.allclose(plain[5], mean / np.linalg.norm(mean) * np.sqrt(real.shape[1]), atol=1e-4)
 
 
+def test_accounts_are_read_by_a_prompt_if_asked() -> None:
+    accounts = Histories.of_accounts(LOG, USERS)
+    asked = texts.prompts(LOG, accounts)
+    first = LOG.item[LOG.chronological()][LOG.user[LOG.chronological()] == 5]
+    assert all(LOG.title(int(item))[:40] in asked[5] for item in first[-3:]) and "fraudster" in asked[5]
+    plain, mixed, mean = (
+        texts.readings(LOG, accounts, arm, "static", reading, np.random.default_rng(0))
+        for arm, reading in (("real", "prompt"), ("permuted", "prompt"), ("real", "mean"))
+    )  # fmt: skip
+    assert plain is not None and mixed is not None and mean is not None
+    assert plain.shape == mean.shape and not np.allclose(plain, mean)
+    assert (np.sort(plain, axis=0) == np.sort(mixed, axis=0)).all() and not (plain == mixed).all()
+    assert np.allclose(np.linalg.norm(plain, axis=1), np.sqrt(plain.shape[1]), rtol=1e-4)
+    for name in ("lorec", "llm4dec"):
+        found = build(name, {"account": "prompt"}).fit(RECIPE, LOG, 0)
+        assert found.suspicion is not None and found.suspicion.max() > found.suspicion.min()
+
+
 def test_items_without_texts_are_said_to_lack_them() -> None:
     with pytest.raises(DataError, match="no text"):
         defended(replace(LOG, items=None))
