@@ -75,11 +75,15 @@ class DetectorConfig(DefenseConfig):
     """Settings of the defences that look for fake accounts before training."""
 
     share: float = Field(
-        default=0.02, gt=0, lt=1, description="share of the accounts that are flagged: twice a budget of 1 %"
+        default=0.02,
+        gt=0,
+        lt=1,
+        description="share of the accounts that are flagged: twice a budget of 1 %; of fewer than 1 / share none is",
     )
     action: Literal["remove", "weigh"] = Field(
         default="remove",
-        description="remove: flagged accounts teach nothing; weigh: all accounts by 1 less their rank of suspicion",
+        description="remove: flagged accounts teach nothing; weigh: each counts the share of the accounts that are at "
+        "least as suspicious",
     )
 
 
@@ -87,9 +91,18 @@ class Detector(Defense):
     """Scores accounts by suspicion, without labels; the flagged ones are left out of training.
 
     How many are flagged is the operator's guess (`share`), since the true number is not known.
+
+    Attributes:
+        notes: what the last `detect` wants kept beside its scores, by name (`Defended.notes`); it may fill it.
     """
 
     config_type: ClassVar[type[DetectorConfig]] = DetectorConfig
+    version: ClassVar[int] = 2
+
+    def __init__(self, config: Any = None) -> None:
+        """See Defense."""
+        super().__init__(config)
+        self.notes: dict[str, float] = {}
 
     @abstractmethod
     def detect(self, log: InteractionLog, rng: np.random.Generator) -> Float64:
@@ -108,6 +121,7 @@ class Detector(Defense):
         Raises:
             ValueError: the detector gave NaN, or not one number for each account.
         """
+        self.notes = {}
         order = rng(seed, "defense", "order").permutation(log.n_users)
         found = self.detect(shuffled(log, order), rng(seed, "defense", self.name))
         if found.shape != (log.n_users,) or np.isnan(found).any():
@@ -121,25 +135,29 @@ class Detector(Defense):
     def weights(self, suspicion: Float64, rng: np.random.Generator) -> Float32:
         """Weights of the accounts in training, float32 [U] in 0..1.
 
-        Exactly the share is flagged: of accounts equally suspicious at the threshold, `rng` draws. Weighed accounts of
-        equal suspicion weigh the same.
+        Removed is the share, rounded to accounts, and nobody of a log so small that the share is less than one of them.
+        Of accounts equally suspicious at the threshold, `rng` draws.
+
+        Weighed is each by the share of the accounts that are at least as suspicious, itself among them: the least
+        suspicious, and all where the scores do not differ, weigh 1; where they all differ half weigh less than half.
         """
         config: DetectorConfig = self.config
         if config.action == "remove":
             kept = np.ones(len(suspicion), np.float32)
-            flagged = max(1, round(config.share * len(suspicion)))
+            part = config.share * len(suspicion)
+            flagged = round(part) if part > 1 - 1e-9 else 0
             kept[np.lexsort((rng.random(len(suspicion)), -suspicion))[:flagged]] = 0
             return kept
         order = np.sort(suspicion)
-        above = len(order) - np.searchsorted(order, suspicion, side="right")
-        weights: Float32 = ((above + 1) / len(order)).astype(np.float32)
+        below = np.searchsorted(order, suspicion, side="left")
+        weights: Float32 = (1 - below / max(len(order), 1)).astype(np.float32)
         return weights
 
     def fit(self, recipe: Recipe, log: InteractionLog, seed: int) -> Defended:
         """See Defense."""
         suspicion = self.suspicion(log, seed)
         weights = self.weights(suspicion, rng(seed, "defense", "ties"))
-        return Defended(fit(recipe, log, seed, weights=weights), suspicion, weights)
+        return Defended(fit(recipe, log, seed, weights=weights), suspicion, weights, self.notes)
 
 
 class RobustTraining(Defense):

@@ -21,6 +21,7 @@ DEFENSES = (
     "dense-block: detectors.reconstruction:DenseBlock",
     "surprise: detectors.sequence:Surprise",
     "together: detectors.sequence:Together",
+    "incoherence: detectors.coherence:Incoherence",
     "degree-sad: supervised.degree_sad:DegreeSAD",
     "co-detector: supervised.co_detector:CoDetector",
     "graph-rfi: supervised.graph_rfi:GraphRfi",

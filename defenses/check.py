@@ -186,7 +186,10 @@ class DefenseProbe(Probe):
         Chosen and measured on the same refits, so a little too good where defences are alike; the details say who was
         compared.
         """
-        compared = outcomes(design, log, results, f"ndcg@{self.config.cutoff}")
+        asked = self.config.asked
+        found = outcomes(design, log, results, f"ndcg@{self.config.cutoff}")
+        # a control arm is no defence that anybody would adopt
+        compared = {name: own for name, own in found.items() if name == NONE or asked[name].control_of is None}
         title = f"What the worst attack leaves under the best defence that costs at most {self.config.tolerance:.1%}"
         unit = "log2 of the rank, control less attacked, mean over users"
         chosen = best(compared, self.config.tolerance)

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..attacks.design import Trial
 from ..attacks.reading import Reader
 from ..audit.cell import Cell
 from ..audit.evidence import Unit
 from ..audit.probe import Results
 from ..datasets.log import InteractionLog
 from .design import DefenseDesign
+
+NONE = "none"
+"""Doing nothing: costs nothing, and leaves what the undefended model suffers."""
 
 
 @dataclass(frozen=True)
@@ -36,27 +40,52 @@ class Outcome:
 def best(outcomes: Mapping[str, Outcome], tolerance: float) -> str | None:
     """The defence whose worst case leaves least among those that cost no more than the tolerance; None if none does.
 
+    `NONE` if it is among the outcomes and no such defence leaves less.
+
     Only defences that were measured against every case that any of them was measured against are compared: one with a
     failed cell would win by what it does not show.
     """
     cases = {case for outcome in outcomes.values() for case in outcome.left}
     fair = [name for name, own in outcomes.items() if own.price <= tolerance and set(own.left) == cases and cases]
-    return min(fair, key=lambda name: (outcomes[name].left[outcomes[name].worst], outcomes[name].price), default=None)
+    if not set(fair) - {NONE}:
+        return None
+
+    def order(name: str) -> tuple[float, bool, float]:
+        own = outcomes[name]
+        return own.left[own.worst], name != NONE, own.price
+
+    return min(fair, key=order)
 
 
 def outcomes(design: DefenseDesign, log: InteractionLog, results: Results, measure: str) -> dict[str, Outcome]:
-    """What every defence came to, as far as it was computed; `measure` is what the price is a share of."""
+    """What every defence came to, as far as it was computed, and `NONE` in the cases any of them was measured against.
+
+    `measure` is what the price is a share of.
+    """
     found = {}
     for name, controls in design.controls.items():
         left = {
-            (attack, size): by_cluster(units)
+            (attack, size): shift
             for (defense, attack, size), trials in design.trials.items()
-            if defense == name and (units := Reader(log, results, trials).units("log2_rank", -1, watched=True))
+            if defense == name and (shift := _left(trials, log, results)) is not None
         }
         prices = _prices(design.attacks.controls, controls, results, measure)
         if left and prices:
             found[name] = Outcome(left, float(np.mean(prices)))
-    return found
+    cases = sorted({case for own in found.values() for case in own.left})
+    plain = {case: shift for case in cases if (shift := _left(trials_of(design, NONE, case), log, results)) is not None}
+    return found | ({NONE: Outcome(plain, 0.0)} if plain else {})
+
+
+def trials_of(design: DefenseDesign, name: str, case: tuple[str, str]) -> Sequence[Trial]:
+    """The trials of a defence, or of `NONE`, against an attack and size."""
+    return design.attacks.trials[case] if name == NONE else design.trials[name, *case]
+
+
+def _left(trials: Sequence[Trial], log: InteractionLog, results: Results) -> float | None:
+    """What is left of the rank shift, log2, mean over targets and seeds; None if no trial was computed."""
+    units = Reader(log, results, trials).units("log2_rank", -1, watched=True)
+    return by_cluster(units) if units else None
 
 
 def by_cluster(units: Sequence[Unit]) -> float:

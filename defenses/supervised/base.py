@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
+from scipy.stats import rankdata
 from sklearn.tree import DecisionTreeClassifier
 
 from ...datasets.log import Float32, InteractionLog
@@ -33,7 +34,9 @@ class SupervisedConfig(DetectorConfig):
         ("random", "bandwagon"), min_length=1, description="how they are simulated, in equal parts"
     )
     cross_fit: Folds = Field(
-        2, description="folds of the accounts, each judged by a model that has not learnt from it; 0: all by one"
+        2,
+        description="folds of the accounts, each judged by a model that has not learnt from it, and ranked within its "
+        "fold; 0: all by one",
     )
 
 
@@ -45,10 +48,19 @@ class Supervised(Detector):
     folds each account is judged by a model that has not learnt from it. Fakes among the others still mislead a
     little.
 
+    Each model has a scale of its own. So that the fold does not decide who is flagged, suspicion is the rank within
+    the fold.
+
     What accounts hold is read as 0 or 1: ratings and the order of events are not.
     """
 
     config_type: ClassVar[type[SupervisedConfig]] = SupervisedConfig
+    version: ClassVar[int] = 3
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the answers of the folds' models are ranked before they are put together."""
+        return True
 
     @abstractmethod
     def learner(self, log: InteractionLog, accounts: Histories, fake: Bool, rng: np.random.Generator) -> Judge:
@@ -73,11 +85,11 @@ class Supervised(Detector):
         fakes = simulated(log, active, count, config.attacks, int(rng.integers(1 << 62)))
         fake = np.repeat([False, True], [len(active), len(fakes)])
         judge = self.learner(log, Histories.of_accounts(log, active).plus(fakes), fake, rng)
-        found[active] = cross_fitted(judge, fake, config.cross_fit, rng)[: len(active)]
+        found[active] = cross_fitted(judge, fake, config.cross_fit, rng, ranked=self.ranked)[: len(active)]
         return found
 
 
-def cross_fitted(judge: Judge, fake: Bool, folds: int, rng: np.random.Generator) -> Float64:
+def cross_fitted(judge: Judge, fake: Bool, folds: int, rng: np.random.Generator, *, ranked: bool = False) -> Float64:
     """Suspicion of every account by a model that has learnt from all simulated fakes and the other folds' accounts.
 
     Args:
@@ -85,6 +97,8 @@ def cross_fitted(judge: Judge, fake: Bool, folds: int, rng: np.random.Generator)
         fake: bool [N], simulated accounts; they are always learnt from and get no answer (0).
         folds: 0 for one model that learns from all.
         rng: of the folds, then of each model.
+        ranked: give the share of the fold that is less suspicious, equals counting half, instead of the answer;
+            without folds the answer is given.
 
     Returns:
         float64 [N].
@@ -97,7 +111,8 @@ def cross_fitted(judge: Judge, fake: Bool, folds: int, rng: np.random.Generator)
         asked = fold == number
         if asked.any():
             train = ~asked if folds else np.ones(len(fake), bool)
-            found[asked] = judge(train, stream)[asked]
+            answer = judge(train, stream)[asked]
+            found[asked] = (rankdata(answer) - 0.5) / len(answer) if ranked and folds else answer
     return found
 
 
@@ -149,9 +164,18 @@ class WeighingConfig(SupervisedConfig):
 
 
 class Weighing(Supervised):
-    """A detector whose suspicion is a chance in 0..1, and whose paper says what an account weighs."""
+    """A detector that gives chances in 0..1, and whose paper says what an account of such a chance weighs.
+
+    The published weights read the chance itself, so that there the folds' chances are not ranked.
+    """
 
     config_type: ClassVar[type[WeighingConfig]] = WeighingConfig
+
+    @property
+    def ranked(self) -> bool:
+        """See Supervised."""
+        config: WeighingConfig = self.config
+        return config.weighing == "action"
 
     @abstractmethod
     def published(self, suspicion: Float64) -> Float32:

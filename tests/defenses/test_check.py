@@ -134,6 +134,7 @@ def test_defences_that_read_texts_bring_their_control_arms(tmp_path: Path) -> No
         gain = found[f"defense.lorec.over-{arm}.random.5%.taken"]
         arms = [found[f"defense.{name}.random.5%.taken"].estimate for name in ("lorec", f"lorec-{arm}")]
         assert gain.estimate == pytest.approx(arms[0] - arms[1]) and gain.details["defense"] == "lorec"
+    assert found["defense.best.log2_rank_shift"].details["compared"] == ["lorec", "none"]
     told = found["defense.lorec.random.5%.log2_rank_shift"].details["auc_by_update"]
     assert len(told) > 2 and all(0 <= value <= 1 for value in told)
 
@@ -168,7 +169,8 @@ def test_any_price_is_tolerated_if_the_operator_says_so(tmp_path: Path) -> None:
     probe = DefenseProbe(config, 0)
     found = {one.id: one for one in probe.evidence(target(), run(tmp_path, probe))}
     shifts = [found[f"defense.{name}.random.5%.log2_rank_shift"].estimate for name in config.defenses]
-    assert found["defense.best.log2_rank_shift"].estimate == min(shifts)
+    undefended = found["defense.fap.random.5%.log2_rank_shift"].baseline["undefended"]
+    assert found["defense.best.log2_rank_shift"].estimate == min([*shifts, undefended])
 
 
 def test_undefended_cells_are_those_of_the_promotion_check() -> None:

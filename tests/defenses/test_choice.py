@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recaudit.defenses.choice import Outcome, best
+from recaudit.defenses import choice
+from recaudit.defenses.choice import NONE, Outcome, best
 
 CASES = (("popular", "1%"), ("pga", "1%"))
 
@@ -34,6 +39,20 @@ def test_of_equals_the_cheaper_one() -> None:
     assert best({"dear": outcome(0.2, 0.2, 0.01), "cheap": outcome(0.2, 0.2, -0.01)}, 0.02) == "cheap"
 
 
+def test_a_defence_that_leaves_more_than_none_is_not_the_best() -> None:
+    undefended = outcome(0.69, 0.5, 0.0)
+    assert best({NONE: undefended, "rgcf": outcome(1.15, 0.2, -0.02)}, 0.02) == NONE
+    assert best({NONE: undefended, "same": outcome(0.69, 0.69, -0.02)}, 0.02) == NONE
+    assert best({NONE: undefended, "rgcf": outcome(1.15, 0.2, 0.0), "vat": outcome(0.3, 0.3, 0.01)}, 0.02) == "vat"
+
+
+def test_none_is_no_defence_where_none_can_be_afforded_or_compared() -> None:
+    undefended = outcome(0.69, 0.5, 0.0)
+    assert best({NONE: undefended}, 0.02) is None
+    assert best({NONE: undefended, "dear": outcome(0.1, 0.1, 0.3)}, 0.02) is None
+    assert best({NONE: Outcome({CASES[0]: 0.1}, 0.0), "whole": outcome(0.3, 0.9, 0.0)}, 0.02) == "whole"
+
+
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3), st.floats(-0.1, 0.5)), min_size=1, max_size=6))
 def test_nobody_within_the_tolerance_leaves_less(drawn: list[tuple[float, float, float]]) -> None:
     outcomes = {f"d{n}": outcome(*each) for n, each in enumerate(drawn)}
@@ -42,3 +61,20 @@ def test_nobody_within_the_tolerance_leaves_less(drawn: list[tuple[float, float,
     assert (chosen is None) == (not fair)
     if chosen is not None:
         assert max(outcomes[chosen].left.values()) == min(max(own.left.values()) for own in fair)
+
+
+def test_none_is_measured_where_any_defence_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = *CASES, ("random", "1%")
+    attacks = SimpleNamespace(trials={case: f"plain {case}" for case in (first, second, third)}, controls=())
+    trials = {("vat", *first): "vat", ("vat", *second): "failed", ("apr", *third): "failed"}
+    design: Any = SimpleNamespace(attacks=attacks, controls={"vat": (), "apr": ()}, trials=trials)
+    shifts = {"vat": 0.3, f"plain {first}": 0.69, f"plain {second}": 1.0, f"plain {third}": 2.0}
+    monkeypatch.setattr(choice, "_left", lambda trials, log, results: shifts.get(trials))
+    monkeypatch.setattr(choice, "_prices", lambda *_: [0.01, 0.03])
+    nothing: Any = None
+    found = choice.outcomes(design, nothing, nothing, "ndcg@20")
+    assert found == {"vat": Outcome({first: 0.3}, 0.02), NONE: Outcome({first: 0.69}, 0.0)}
+    shifts.clear()
+    assert choice.outcomes(design, nothing, nothing, "ndcg@20") == {}
+    assert choice.trials_of(design, NONE, second) == f"plain {second}"
+    assert choice.trials_of(design, "vat", second) == "failed"

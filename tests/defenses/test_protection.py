@@ -83,7 +83,39 @@ def test_ties_at_the_threshold_do_not_flag_more_than_the_share() -> None:
 
 def test_weighing_keeps_the_order_and_ties() -> None:
     weights = ByLength(DetectorConfig(action="weigh")).weights(np.array([3.0, 1.0, 2.0, 2.0]), rng(0, "t"))
-    assert weights.tolist() == [0.25, 1.0, 0.5, 0.5]
+    assert weights.tolist() == [0.25, 1.0, 0.75, 0.75]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_who_is_least_suspicious_weighs_one_and_ties_count_for_the_account(levels: list[int]) -> None:
+    suspicion = np.array(levels, float)
+    weights = ByLength(DetectorConfig(action="weigh")).weights(suspicion, rng(0, "t"))
+    wanted = [(suspicion >= own).mean() for own in suspicion]
+    assert weights.tolist() == pytest.approx(wanted) and (weights[suspicion == suspicion.min()] == 1).all()
+
+
+def test_where_no_two_are_alike_half_weigh_less_than_half() -> None:
+    weights = ByLength(DetectorConfig(action="weigh")).weights(np.arange(60.0), rng(0, "t"))
+    assert int((weights < 0.5).sum()) == 29 and weights.min() == pytest.approx(1 / 60)
+
+
+@pytest.mark.parametrize(("accounts", "share", "flagged"), [(1, 0.02, 0), (20, 0.02, 0), (49, 0.02, 0), (50, 0.02, 1),
+                                                            (74, 0.02, 1), (3, 0.5, 2), (10, 0.1, 1)])  # fmt: skip
+def test_of_fewer_accounts_than_make_one_nobody_is_flagged(accounts: int, share: float, flagged: int) -> None:
+    weights = ByLength(DetectorConfig(share=share)).weights(np.arange(float(accounts)), rng(0, "t"))
+    assert int((weights == 0).sum()) == flagged
+
+
+def test_what_a_detector_notes_stands_beside_its_scores() -> None:
+    class Noting(ByLength):
+        def detect(self, log: InteractionLog, _: np.random.Generator) -> Float64:
+            self.notes["unread"] = self.notes.get("unread", 0.0) + 3.0
+            return super().detect(log, _)
+
+    own = Noting()
+    first, again = own.fit(RECIPE, LOG, 0), own.fit(RECIPE, LOG, 0)
+    assert first.notes == again.notes == {"unread": 3.0}
+    assert Protection("fap").observe(again, LOG, 55)["defense/unread"] == 3.0
 
 
 def test_accounts_without_events_are_the_least_suspicious() -> None:
