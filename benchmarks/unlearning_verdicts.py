@@ -87,7 +87,7 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 ]
             counted: dict[str, int] = {}
             for side, after, clean, dirty in cases:
-                found = verdict(after, clean, dirty, asked.weights)
+                found = verdict(after, clean, dirty, asked.weights, groups=asked.groups)
                 first = found.statistics[0]
                 turn = counted[side] = counted.get(side, -1) + 1
                 yield {

@@ -79,7 +79,7 @@ def canaries(
     Example: `recaudit unlearn canaries --before ckpt --after ckpt-after --secret secret.json`
     """
     import json
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     from ..privacy.canaries.planting import evenly, trained
     from ..privacy.canaries.secret import load
@@ -90,8 +90,9 @@ def canaries(
     split = target.split
     every = load(secret, split.history.plus(split.test))
     planted = evenly(every, split)
-    retained = of_canaries(trained(every, split.train)).retained(split.train)
-    after_model = opt.open_second(after, target, replace(split, train=retained)).model
+    asked = of_canaries(trained(every, split.train))
+    retained = asked.retained(split.train)
+    after_model = opt.open_second(after, target, asked).model
     found = {
         name: test(statistic(model, planted, retained), planted.included)
         for name, model in (("before", target.model), ("after", after_model))

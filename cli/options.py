@@ -142,17 +142,8 @@ def open_any(
     return open_system("commands", {"recommend": recommend, "refit": refit or "", "timeout": timeout}, loaded)
 
 
-def open_second(path: Path, target: Any, left: Any) -> Any:
-    """Another checkpoint over the same users and items as a target; `left`, a split, if it was saved without data."""
-    import numpy as np
+def open_second(path: Path, target: Any, request: Any) -> Any:
+    """A checkpoint that was made from a target by a request: the same items, and its users but for deleted ones."""
+    from ..unlearn.alignment import open_after
 
-    from ..datasets.errors import CheckpointError
-    from ..recommenders.checkpoint import open_checkpoint
-    from ..recommenders.checkpoint_record import EVENTS
-
-    other = open_checkpoint(path, None if (path / EVENTS).is_file() else left)
-    log = other.split.train
-    for name in ("user_ids", "item_ids"):
-        if not np.array_equal(getattr(log, name), getattr(target.split.train, name)):
-            raise CheckpointError(f"{path}: knows other {name.replace('_', ' ')} than {target.name}; both must agree")
-    return other
+    return open_after(path, target, request)

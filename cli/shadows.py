@@ -53,7 +53,9 @@ def attack(
     from .train import parse_settings
 
     target: Target = opt.open_target(model, data)
-    asked = pooled(target.split.train, read_requests(request, target.split.train), request.name)
+    split = target.split
+    asked = pooled(split.train, read_requests(request, split.train, split.valid.plus(split.test)), request.name)
+    asked.check_trained()
     with progress("shadows", quiet) as step:
         found = made(
             target, method, asked, Store(out / "cells"), shadows, settings=parse_settings(settings or []), seed=seed,

@@ -11,8 +11,6 @@ from . import canaries, shadows
 from . import options as opt
 
 if TYPE_CHECKING:
-    from ..datasets.split import Split
-    from ..recommenders.base import Model
     from ..recommenders.target import Target
     from ..unlearn.request import Request
     from ..unlearn.verify.verdict import Verdict
@@ -51,13 +49,13 @@ def run(
 ) -> None:
     """Make a checkpoint forget; the data in the new one, held-out parts too, hold nothing of the request.
 
+    Ids of users who are forgotten whole are replaced by tombstones ("forgotten:ROW").
+
     Several requests of one file are served one after the other. That a method has run does not show that it has worked:
     `recaudit unlearn verify` does.
 
     Example: `recaudit unlearn run --model ckpt --method retrain --request gone.csv --out ckpt-after`
     """
-    from dataclasses import replace
-
     from ..datasets.errors import InputError
     from ..recommenders.checkpoint import save_checkpoint
     from ..recommenders.checkpoint_folder import check_destination
@@ -81,18 +79,22 @@ def run(
             "measures it, and it must be trained that way from the start"
         )
     check_destination(out, overwrite=overwrite)
-    requests = read_requests(request, split.train)
+    held = split.valid.plus(split.test)
+    requests = read_requests(request, split.train, held)
     asked = pooled(split.train, requests, request.name)  # refuses what would leave nothing
-    left = Served(target.recipe, split.train, target.model, held_out=split.valid if len(split.valid) else None)
+    after = asked.left_of(split)
+    # no method may read held-out events of those who are about to be forgotten, not even those of a later request
+    valid = asked.purged(split.train, split.valid)
+    left = Served(target.recipe, split.train, target.model, held_out=valid if len(valid) else None)
     left = unlearner.prepare(left, seed)
     for own in requests:
         now = own.of_what_is_left(split.train, left.log)
         if now is not None:
             left = unlearner.forget(left, now, seed)
         if not quiet:
-            typer.echo(f"{own.label}: {0 if now is None else len(now):,} events forgotten by {method}", err=True)
-    valid, test = (asked.purged(split.train, part) for part in (split.valid, split.test))
-    after = replace(split, train=replace(left.log, users=valid.users), valid=valid, test=test)
+            aside = len(held) - len(own.purged(split.train, held))
+            also = f", {aside:,} held-out ones removed" if aside else ""
+            typer.echo(f"{own.label}: {0 if now is None else len(now):,} events forgotten by {method}{also}", err=True)
     found = left.trained
     metrics = evaluate(found, after.test, after.history, cutoffs=(10, 20))
     save_checkpoint(
@@ -109,13 +111,15 @@ def verify(
     request: RequestFile,
     retrained: Annotated[
         list[Path] | None,
-        typer.Option(help="Retrained checkpoint to compare with (repeatable, 2 or more); we retrain if none is given."),
+        typer.Option(
+            help="Retrained checkpoint to compare with, beside 4 retrains of ours that it must agree with (repeatable)."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the references, so that a killed run goes on.")] = Path(
         "recaudit-unlearning"
     ),
     data: opt.Data = None,
-    retrains: Annotated[int, typer.Option(min=2, help="Trainings without the forget set.")] = 8,
+    retrains: Annotated[int, typer.Option(min=2, help="Trainings without the forget set, unless --retrained.")] = 8,
     refits: Annotated[int, typer.Option(min=2, help="Trainings with it: what nothing-done looks like.")] = 4,
     margin: Annotated[float, typer.Option(min=0.01, help="How much of the trace may be left, as |rho|.")] = 0.3,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of intervals and tests.")] = 0.95,
@@ -129,15 +133,15 @@ def verify(
 
     Retrains without the forget set are what an honest forgetting looks like, trainings with it what nothing-done looks
     like; rho places the checkpoint between them (0 and 1, negative: over-forgotten). All requests of the file are
-    judged together: a small request alone often has no power.
+    judged together, since a small request alone often has no power; the one that stands out most is named.
 
     Example: `recaudit unlearn verify --before ckpt --after ckpt-after --request gone.csv`
     """
     import json
-    from dataclasses import replace
 
     import numpy as np
 
+    from .. import __version__
     from ..audit.files import write_whole
     from ..audit.store import Store
     from ..unlearn.reading import read_requests
@@ -145,18 +149,24 @@ def verify(
     from ..unlearn.verification import as_json as record
     from ..unlearn.verification import verify as judged
     from ..unlearn.verify.changes import changes, traces
+    from ..unlearn.verify.given import OWN
     from .progress import progress
 
+    (out / "verification.json").unlink(missing_ok=True)  # of an earlier run; if this one fails, none must be read
     target: Target = opt.open_target(before, data)
-    asked = pooled(target.split.train, read_requests(request, target.split.train), request.name)
-    left = replace(target.split, train=asked.retained(target.split.train))
-    carried = opt.open_second(after, target, left)
+    held = target.split.valid.plus(target.split.test)
+    requests = read_requests(request, target.split.train, held)
+    asked = pooled(target.split.train, requests, request.name)
+    asked.check_trained()
+    requests = [own for own in requests if len(own)]  # of what was only held out, no model can show a trace
+    carried = opt.open_second(after, target, asked)
     model = carried.model
-    given = _given(retrained or [], target, carried, asked, left)
+    given = _given(retrained or [], target, carried, asked)
     with progress("references", quiet) as step:
         found = judged(
-            target, model, asked, Store(out / "cells"), retrains=retrains, refits=refits, given=given, seed=seed,
-            margin=margin, confidence=confidence, jobs=jobs, progress=step,
+            target, model, asked, Store(out / "cells"), retrains=retrains, refits=refits,
+            given=[other.model for other in given], parts=requests, seed=seed, margin=margin,
+            confidence=confidence, jobs=jobs, progress=step,
         )  # fmt: skip
     touched = asked.forgotten(target.split.train)
     sides = (np.unique(side).astype(np.int64) for side in (touched.user, touched.item))
@@ -165,7 +175,28 @@ def verify(
     still = _carried(carried, asked, target)
     if still:
         seen.append(f"the checkpoint after still carries {still:,} forgotten events in its own data")
-    answer = record(found) | {"traces": seen, "changed": {c.name: [c.rows, c.of] for c in listed}}
+        found = found.accused(seen[-1])
+    users = np.array(asked.users)
+    named = int((carried.split.train.user_ids[users] == target.split.train.user_ids[users]).sum())
+    if named:
+        seen.append(f"the checkpoint after still carries the ids of {named:,} deleted users")
+    if given:
+        seen.append(
+            f"{len(given)} of the retrained checkpoints were given: they lie where {OWN} retrains of our own lie, and "
+            "beyond that they are trusted"
+        )
+    answer = record(found) | {
+        "traces": seen,
+        "changed": {c.name: [c.rows, c.of] for c in listed},
+        "recaudit": __version__,
+        "fingerprints": {
+            "before": target.fingerprint, "after": carried.fingerprint, "data": target.split.fingerprint,
+            "request": asked.fingerprint, "retrained": [other.fingerprint for other in given],
+        },
+        "references": {"own": OWN if given else retrains, "given": len(given), "with the forget set": refits},
+        "seed": seed,
+        "confidence": confidence,
+    }  # fmt: skip
     text = json.dumps(answer, indent=1)
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "verification.json", text.encode())
@@ -176,14 +207,14 @@ def verify(
     raise typer.Exit(EXIT[found.outcome])
 
 
-def _given(paths: list[Path], target: Target, after: Target, asked: Request, left: Split) -> list[Model]:
+def _given(paths: list[Path], target: Target, after: Target, asked: Request) -> list[Target]:
     """Retrained checkpoints, refused if they are the ones compared, of another recipe, or trained on the request."""
     from ..datasets.errors import CheckpointError
 
     seen = {target.fingerprint: "the checkpoint before", after.fingerprint: "the checkpoint after"}
     found = []
     for path in paths:
-        other = opt.open_second(path, target, left)
+        other = opt.open_second(path, target, asked)
         why = None
         if other.fingerprint in seen:
             why = f"holds the same weights as {seen[other.fingerprint]}"
@@ -194,7 +225,7 @@ def _given(paths: list[Path], target: Target, after: Target, asked: Request, lef
         if why is not None:
             raise CheckpointError(f"{path}: {why}; give checkpoints retrained by the same recipe on the retain set")
         seen[other.fingerprint] = str(path)
-        found.append(other.model)
+        found.append(other)
     return found
 
 
@@ -224,6 +255,8 @@ def _told(found: Verdict, seen: list[str]) -> None:
     typer.echo("\nas published, beside retrains (nothing is decided by these):")
     for name, (value, mean, low, high) in found.described.items():
         typer.echo(f"  {name:<30} {value:8.4f}   retrains {mean:.4f} ({low:.4f} to {high:.4f})")
+    if found.worst is not None:
+        typer.echo(f"\nof several, stands out most: {found.worst}")
     for text in seen:
         typer.echo(f"\nseen: {text}")
     if found.needed is not None:

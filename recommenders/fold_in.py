@@ -10,6 +10,9 @@ from ..datasets.log import Float32, Int64, InteractionLog
 from .base import Recommender
 
 _RIDGE = 1e-3  # of the mean eigenvalue
+_TRIED = 64
+"""Users, at most, who are given one and the same history to find out whether a model reads what it has kept of them."""
+_CLOSE = 1e-4  # relative difference below which scores count as equal: batches are summed in other orders
 
 
 def mapped(users: Float32, items: Float32, history: sparse.csr_matrix, apart: NDArray[np.integer]) -> Float32:
@@ -35,10 +38,29 @@ def means(history: sparse.csr_matrix, items: Float32) -> Float32:
     return found
 
 
+def foldable(model: Recommender) -> bool:
+    """Whether a model can be asked as if it knew a user by a history alone (`FoldedIn`).
+
+    Models with vectors can; systems that are asked for the lists of known users cannot. Others are tried: users with
+    one and the same history must get the same scores, or the model reads rows that it keeps of them.
+    """
+    if hasattr(model, "embeddings"):
+        return True
+    if getattr(model, "family", "") == "black box":
+        return False
+    users = np.unique(np.linspace(0, model.n_users - 1, min(_TRIED, model.n_users)).astype(np.int64))
+    read = np.arange(min(20, max(1, model.n_items // 2)), dtype=np.int32)
+    ids, names = (np.arange(count).astype(str) for count in (model.n_users, model.n_items))
+    log = InteractionLog(np.repeat(users.astype(np.int32), len(read)), np.tile(read, len(users)), ids, names)
+    found = model.scores(users, log)
+    return bool(np.allclose(found, found[:1], rtol=_CLOSE, atol=_CLOSE * float(np.abs(found).max())))
+
+
 class FoldedIn:
     """A model that knows some users by a given history alone, not by what it has kept of them.
 
-    Models with vectors get a new user vector (`mapped`); models that read histories read it.
+    Models with vectors get a new user vector (`mapped`); models that read histories read it. Models that do neither
+    (`foldable`) are asked as they are: what they say of a user is what they have kept.
     """
 
     def __init__(self, model: Recommender, retained: InteractionLog, known: InteractionLog, users: Int64) -> None:

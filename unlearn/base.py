@@ -46,6 +46,22 @@ class Served:
         """The model, for methods that change its tensors."""
         return cast(Model, self.model)
 
+    def after(self, request: Request, log: InteractionLog, model: Recommender, memory: Any = None) -> Served:
+        """What is in service once a request is served: the held-out events hold nothing of it either.
+
+        Args:
+            request: rows of `log` of this object.
+            log: the retain set.
+            model: the new model.
+            memory: what the unlearner keeps from now on; None for what it kept before.
+        """
+        memory = self.memory if memory is None else memory
+        return Served(self.recipe, log, model, memory, self.unseen(request))
+
+    def unseen(self, request: Request) -> InteractionLog | None:
+        """The held-out events less what the request forgets: all that a method may read of them while it serves it."""
+        return None if self.held_out is None else request.purged(self.log, self.held_out)
+
 
 class Unlearner(ABC):
     """Makes a served model forget. One file, one line in `catalogue.py`.
@@ -86,9 +102,9 @@ class Unlearner(ABC):
 
     @abstractmethod
     def forget(self, served: Served, request: Request, seed: int) -> Served:
-        """The model after the request: `log` is the retain set, ready for the next request. Deterministic.
+        """The model after the request (`Served.after`), ready for the next one. Deterministic.
 
-        Nothing of `served` is changed.
+        Nothing of `served` is changed. Of held-out events only `Served.unseen` may be read.
 
         Args:
             served: what `prepare` or an earlier `forget` gave.

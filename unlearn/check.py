@@ -22,7 +22,8 @@ from .drawing import DRAWS, Draw, draw
 from .exact.retrain import Retrain
 from .request import Request
 from .trial import How, Trial
-from .verification import references, with_rows
+from .verification import limited, references
+from .verify.changes import HINDRANCES
 from .verify.comparison import Answers
 from .verify.question import question
 from .verify.residual import Statistic
@@ -80,7 +81,8 @@ class UnlearningProbe(Probe):
     the negative controls get one each. `...utility.ndcg@K`, change of utility against retrains of genuine users, with
     the change for the most active twentieth and the others. `unlearning.best.REQUEST.residual`, that of the
     method with the least among those that honour it, or among all: what a policy judges that names no method.
-    Retraining and methods that serve a model of their own are not compared there: they start from no checkpoint.
+    Methods that serve a model of their own are not compared there: they start from no checkpoint. Retraining counts
+    where no method fits that does, is named as such, and is then also run unasked.
     """
 
     key = "unlearning"
@@ -110,12 +112,18 @@ class UnlearningProbe(Probe):
         return found
 
     def fitting(self, target: Target) -> dict[str, str | None]:
-        """Unlearners and controls by name, each with why it cannot be used, or None."""
+        """Unlearners and controls by name, each with why it cannot be used, or None.
+
+        With retraining, what always can be done, where none fits of those that start from the checkpoint.
+        """
         config: UnlearningConfig = self.config
         wanted = dict.fromkeys((*config.unlearners, *CONTROLS))
-        return {
+        found = {
             name: build(name, config.settings.get(name)).why_not(target.recipe, target.split.train) for name in wanted
         }
+        if all(why is not None or name in CONTROLS or _starts_anew(name) for name, why in found.items()):
+            found.setdefault(Retrain.name, None)
+        return found
 
     def cells(self, target: Target) -> Sequence[Cell]:
         """For each request: retrains, trainings with the forget set, and each method's model."""
@@ -165,9 +173,14 @@ class UnlearningProbe(Probe):
         kept: Mapping[How, list[Answers]] = {
             how: [results.arrays(cell) for cell in group] for how, group in groups.items()
         }
-        weights = question(target.split, request, in_order=reads_order(target.recipe)).weights
-        found = verdict(results.arrays(own), kept["retrain"], kept["refit"], weights, self.config.margin)
-        return with_rows(found, int(results[own].values.get("rows_left") or 0))
+        asked = question(target.split, request, in_order=reads_order(target.recipe))
+        before = self._forgetting(CONTROLS[0], request)  # the checkpoint as it is
+        found = verdict(
+            results.arrays(own), kept["retrain"], kept["refit"], asked.weights, self.config.margin,
+            groups=asked.groups,
+            checkpoint=results.arrays(before) if before in results and not unlearner_class(name).own_model else None,
+        )  # fmt: skip
+        return limited(found, [one for one in HINDRANCES if results[own].values.get(one)])
 
     def _residual(self, name: str, kind: str, request: Request, target: Target, results: Results) -> Evidence:
         head = f"{name}.{kind}.residual"
@@ -180,12 +193,13 @@ class UnlearningProbe(Probe):
         details = {
             "unlearner": name, "request": kind, "control": name in CONTROLS, "verdict": judged.outcome,
             "reason": judged.reason, "over": judged.over, "margin": judged.margin, "pairs": judged.pairs,
-            "needed": judged.needed, "limits": list(LIMITS),
+            "needed": judged.needed, "worst": judged.worst, "rows_left": judged.rows_left, "limits": list(LIMITS),
             "statistics": [_row(own) for own in judged.statistics],
             "described": {key: list(values) for key, values in judged.described.items()},
         }  # fmt: skip
         first, own = judged.statistics[0], self._forgetting(name, request)
-        if judged.outcome == "inconclusive" and (not first.kept or judged.pairs < LEAST_PAIRS):
+        told = first.kept and judged.pairs >= LEAST_PAIRS and not judged.hindrance
+        if judged.outcome == "inconclusive" and not told:
             return self.made(
                 head, title, "residual", unit, "higher", missing=f"inconclusive: {judged.reason}", details=details
             )
@@ -194,7 +208,7 @@ class UnlearningProbe(Probe):
         keys = [results[cell].key for group in self._references(name, request).values() for cell in group]
         return self.made(
             head, f"{title}, by the {shown.name}", "residual", unit, "higher",
-            estimate=max(abs(shown.rho), float(bool(results[own].values.get("rows_left")))),
+            estimate=max(abs(shown.rho), float(judged.rows_left > 0)),
             standard_error=_error(shown), n=judged.pairs, limits=(0.0, 1e9),
             baseline={"retrained": 0.0, "nothing done": 1.0}, details=details,
             cells=[results[own].key, *keys],
@@ -243,19 +257,25 @@ class UnlearningProbe(Probe):
             f"What the best unlearner leaves of {_WORDS[kind]}",
             "|rho|: 0 like a retrain, 1 like nothing was done",
         )
-        own_kind = [name for name in residuals if unlearner_class(name).own_model or name == Retrain.name]
-        known = {name: own for name, own in residuals.items() if own.estimate is not None and name not in own_kind}
+        others = {name: own for name, own in residuals.items() if not _starts_anew(name)}
+        fallback = Retrain.name in residuals and not others
+        if fallback:
+            others = {Retrain.name: residuals[Retrain.name]}
+        known = {name: own for name, own in others.items() if own.estimate is not None}
         if not known:
-            others = {name: own for name, own in residuals.items() if name not in own_kind}
             why = "; ".join(f"{name}: {own.missing}" for name, own in others.items())
-            why = why or "no unlearner that starts from this model fits it; retrain"
             return self.made(f"best.{kind}.residual", title, "least_residual", unit, "higher", missing=why)
         name, best = min(
             known.items(), key=lambda pair: (pair[1].details["verdict"] != "honoured", pair[1].estimate or 0.0)
         )
-        return best.model_copy(
-            update={"id": f"{self.key}.best.{kind}.residual", "title": f"{title}: {name}", "measure": "least_residual"},
-        )
+        title = f"{title}: {name}" + (", since no method that starts from the model fits it" if fallback else "")
+        head = {"id": f"{self.key}.best.{kind}.residual", "title": title, "measure": "least_residual"}
+        return best.model_copy(update={**head, "details": {**best.details, "fallback": fallback}})
+
+
+def _starts_anew(name: str) -> bool:
+    """Whether the method does not start from the checkpoint: it trains again, or serves a model of its own."""
+    return name == Retrain.name or unlearner_class(name).own_model
 
 
 _WORDS = {

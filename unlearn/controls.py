@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -27,7 +26,7 @@ class DoNothing(Unlearner):
 
     def forget(self, served: Served, request: Request, seed: int) -> Served:
         """See Unlearner."""
-        return replace(served, log=request.retained(served.log))
+        return served.after(request, request.retained(served.log), served.model)
 
 
 class RowsOnly(Unlearner):
@@ -56,7 +55,7 @@ class RowsOnly(Unlearner):
             state[user] = _renewed(state[user], state[item], served.log.matrix(), log.matrix(), touched)
         model = build(served.recipe)
         model.load(state, log.n_users, log.n_items)
-        return replace(served, log=log, model=model)
+        return served.after(request, log, model)
 
 
 def _sides(names: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
-from ..datasets.log import Int64, InteractionLog
+from ..datasets.log import Int64, InteractionLog, Text
+from ..datasets.split import Split
 from ..privacy.canaries.planting import Planted
 
 
@@ -25,12 +26,15 @@ class Request:
         rows: int64 [F], the events of the log to forget, ascending and distinct.
         users: int64, users who are to be forgotten whole, ascending.
         items: int64, items that are to be forgotten whole, ascending.
+        held: int64, pairs (`InteractionLog.pair_keys`) that the held-out parts hold and that are to be forgotten there,
+            ascending; where a person's events were put was the split's choice, not theirs.
     """
 
     label: str
     rows: Int64
     users: Int64
     items: Int64
+    held: Int64 = field(default_factory=lambda: np.empty(0, np.int64))
 
     @classmethod
     def of(
@@ -41,6 +45,7 @@ class Request:
         rows: Int64 | None = None,
         users: Int64 | None = None,
         items: Int64 | None = None,
+        held: Int64 | None = None,
     ) -> Request:
         """A request to forget these events, and all events of these users and items.
 
@@ -52,33 +57,51 @@ class Request:
             rows: indices of events.
             users: indices of users; they need not have events.
             items: indices of items.
+            held: pairs of the held-out parts. With some, there need be nothing of the request in the log.
 
         Raises:
             InputError: nothing would be forgotten, or nothing left to train on.
         """
+        held = np.unique(np.empty(0, np.int64) if held is None else held).astype(np.int64)
         users = np.unique(np.empty(0, np.int64) if users is None else users).astype(np.int64)
         items = np.unique(np.empty(0, np.int64) if items is None else items).astype(np.int64)
         chosen = np.isin(log.user, users) | np.isin(log.item, items)
         if rows is not None and len(rows):
             chosen |= np.isin(log.pair_keys, log.pair_keys[rows])
-        if not chosen.any():
+        if not chosen.any() and not len(held):
             raise InputError(f"request {label!r}: the training log holds nothing of it; there is nothing to forget")
-        if chosen.all():
+        if len(log) and chosen.all():
             raise InputError(f"request {label!r}: it names every event, and no model can be trained on nothing")
-        return cls(label, np.flatnonzero(chosen), users, items)
+        return cls(label, np.flatnonzero(chosen), users, items, held)
 
     def __len__(self) -> int:
-        """F, the number of events."""
+        """F, the number of events of the training log."""
         return len(self.rows)
 
+    def check_trained(self) -> None:
+        """Refuse what only held-out parts hold where models are to be judged by it.
+
+        Raises:
+            InputError: no event of the training log is to be forgotten.
+        """
+        if not len(self):
+            raise InputError(
+                f"request {self.label!r}: the model was trained on nothing of it, so no model can show a trace of it"
+            )
+
     def retained(self, log: InteractionLog) -> InteractionLog:
-        """The retain set: the log less the forget set, same users and items."""
-        return log.without(self.mask(log))
+        """The retain set: the log less the forget set, same users and items.
+
+        Nothing is known any more of users who are forgotten whole: their side features are empty, or a model that
+        reads them would learn them anew.
+        """
+        return _unknown(log.without(self.mask(log)), self.users)
 
     def whole_users(self, log: InteractionLog) -> Int64:
         """Users with forgotten events who have none left, int64, ascending."""
         gone = np.unique(log.user[self.rows]).astype(np.int64)
-        whole: Int64 = gone[self.retained(log).user_counts[gone] == 0]
+        left = log.user_counts - np.bincount(log.user[self.rows], minlength=log.n_users)
+        whole: Int64 = gone[left[gone] == 0]
         return whole
 
     def first_halves(self, log: InteractionLog) -> Int64:
@@ -108,12 +131,16 @@ class Request:
     def of_what_is_left(self, log: InteractionLog, left: InteractionLog) -> Request | None:
         """The same request to a log from which others have been taken; None if nothing of it is left there.
 
+        Of users who are to be forgotten whole and have no event, side features are something: a model that reads them
+        has made them part of the user's vector.
+
         Args:
             log: what the rows count in.
             left: a part of it.
         """
         rows = np.flatnonzero(np.isin(left.pair_keys, log.pair_keys[self.rows]))
-        return Request(self.label, rows, self.users, self.items) if len(rows) else None
+        described = left.users is not None and bool(left.users.iloc[self.users].notna().to_numpy().any())
+        return replace(self, rows=rows) if len(rows) or described else None
 
     def purged(self, log: InteractionLog, part: InteractionLog) -> InteractionLog:
         """A part of the same data (validation, test) less what was asked to be forgotten, side features too.
@@ -125,36 +152,76 @@ class Request:
             log: what the rows count in.
             part: with the same users and items.
         """
-        gone = np.isin(part.user, self.users) | np.isin(part.item, self.items)
+        gone = np.isin(part.user, self.users) | np.isin(part.item, self.items) | np.isin(part.pair_keys, self.held)
         gone |= np.isin(part.pair_keys, log.pair_keys[self.rows])
-        left = part.without(gone)
-        if left.users is None or not len(self.users):
-            return left
-        table = left.users.copy()
-        for name in table:
-            column = table[name].to_numpy(copy=True, dtype=object)
-            column[self.users] = None
-            table[name] = pd.Series(column, index=table.index).astype(_nullable(table[name].dtype))
-        return replace(left, users=table)
+        return _unknown(part.without(gone), self.users)
+
+    def left_of(self, split: Split) -> Split:
+        """The data after the request: what is retained, purged held-out parts, tombstones for users who are gone.
+
+        Args:
+            split: whose training part the rows count in.
+        """
+        log = split.train
+        ids = tombstones(log.user_ids, self.users)
+        parts = self.retained(log), self.purged(log, split.valid), self.purged(log, split.test)
+        train, valid, test = (replace(part, user_ids=ids) for part in parts)
+        return replace(split, train=train, valid=valid, test=test)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the rows."""
-        return hashlib.sha256(self.rows.tobytes()).hexdigest()
+        """SHA-256 (hex) of all that is to be forgotten."""
+        parts = (self.rows, self.users, self.items, self.held)
+        return hashlib.sha256(b"".join(len(part).to_bytes(8, "little") + part.tobytes() for part in parts)).hexdigest()
+
+
+TOMBSTONE = "forgotten:"
+
+
+def tombstones(ids: Text, users: Int64) -> Text:
+    """The ids, with these users' replaced by "forgotten:" and the number of their row, which says nothing of the id.
+
+    A row keeps its tombstone through later requests. Where somebody else has such an id, a stroke is added.
+
+    Args:
+        ids: text [U], distinct.
+        users: int64, whose ids go.
+    """
+    found = ids.tolist()
+    taken = set(np.delete(ids, users).tolist())
+    for user in users.tolist():
+        name = f"{TOMBSTONE}{user}"
+        while name in taken:
+            name += "'"
+        found[user] = name
+    return np.array(found, np.str_)
+
+
+def _unknown(log: InteractionLog, users: Int64) -> InteractionLog:
+    """The log with no side features of these users; a column keeps its kind, whole numbers stay whole."""
+    if log.users is None or not len(users):
+        return log
+    table = log.users.copy()
+    for name in table:
+        column = table[name].to_numpy(copy=True, dtype=object)
+        column[users] = None
+        table[name] = pd.Series(column, index=table.index).astype(_nullable(table[name].dtype))
+    return replace(log, users=table)
 
 
 def _nullable(kind: Any) -> Any:
     """A dtype that can say that nothing is known."""
-    return np.dtype(np.float64) if isinstance(kind, np.dtype) and kind.kind in "iub" else kind
+    if not isinstance(kind, np.dtype) or kind.kind not in "iub":
+        return kind
+    return pd.BooleanDtype() if kind.kind == "b" else pd.Int64Dtype() if kind.kind == "i" else pd.UInt64Dtype()
 
 
 def pooled(log: InteractionLog, requests: list[Request], label: str = "") -> Request:
     """Several requests as one; a verification of one alone may have no power."""
     name = label or " + ".join(request.label for request in requests)
-    rows, users, items = (
-        np.concatenate([getattr(request, part) for request in requests]) for part in ("rows", "users", "items")
-    )
-    return Request.of(log, name, rows=rows, users=users, items=items)
+    parts = ("rows", "users", "items", "held")
+    joined = {part: np.concatenate([getattr(request, part) for request in requests]) for part in parts}
+    return Request.of(log, name, **joined)
 
 
 def of_canaries(planted: Planted) -> Request:

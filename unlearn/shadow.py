@@ -27,7 +27,7 @@ from .request import Request
 from .verification import PROTOCOL
 from .verify.question import Question, question
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,11 @@ from ..recommenders.target import Target
 from .base import Served
 from .catalogue import build
 from .request import Request
-from .verify.changes import left_rows
+from .verify.changes import hindrances
 from .verify.question import answers, question
+from .verify.rows import learnt
 
-VERSION = 3
+VERSION = 4
 
 How = Literal["refit", "retrain", "forget"]
 """Trained again with the forget set, or without; or the checkpoint made to forget by an unlearner."""
@@ -55,15 +56,20 @@ class Trial:
     def answer(self, target: Target, seed: int) -> Answer:
         """The arrays of `question.answers`; costs by step, `prepare`, `forget` or `fit`; the model, to be measured.
 
-        Of "forget" also `rows_left` (`changes.left_rows`).
+        Also what is kept of rows of users who are forgotten whole (`rows.Learnt.kept`), and of "forget" a value 1 for
+        each of its `changes.hindrances`.
         """
         model, costs = self.model(target, seed)
-        arrays = answers(model, question(target.split, self.request, in_order=reads_order(target.recipe)))
-        history = self.request.retained(target.split.train).plus(target.split.valid)
+        split = target.split
+        arrays = answers(model, question(split, self.request, in_order=reads_order(target.recipe)))
+        history = self.request.retained(split.train).plus(split.valid)
+        rows = learnt(target, self.request) if isinstance(model, type(target.model)) else None
+        if rows is not None:
+            arrays |= rows.kept(model.state())  # type: ignore[attr-defined]
         values: dict[str, float | None] = {}
-        if self.how == "forget" and isinstance(model, type(target.model)):
-            whole = self.request.whole_users(target.split.train)
-            values["rows_left"] = float(left_rows(target.model.state(), model.state(), whole))
+        if self.how == "forget":
+            whole = self.request.whole_users(split.train)
+            values = {name: 1.0 for name in hindrances(target.model, model, whole)}
         return Answer(values, arrays=arrays, costs=costs, served=(model, history))
 
     def model(self, target: Target, seed: int) -> tuple[Recommender, dict[str, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,11 @@ from ..recommenders.catalogue import reads_order
 from ..recommenders.target import Target
 from .request import Request
 from .trial import How, Trial
-from .verify.changes import left_rows
+from .verify.changes import HINDRANCES, hindrances
+from .verify.comparison import Answers
+from .verify.given import OWN, why_not
 from .verify.question import answers, question
+from .verify.rows import learnt
 from .verify.verdict import LIMITS, Verdict, verdict
 
 PROTOCOL = Protocol((10, 20))
@@ -61,6 +64,7 @@ def verify(
     retrains: int = 8,
     refits: int = 4,
     given: Sequence[Recommender] = (),
+    parts: Sequence[Request] = (),
     seed: int = 0,
     margin: float = 0.3,
     confidence: float = 0.95,
@@ -76,7 +80,8 @@ def verify(
         store: where trained references are kept; the same call resumes.
         retrains: R, trainings without the forget set, 2 or more.
         refits: R', trainings with it, 2 or more.
-        given: retrained models to use instead of our own retrains; 2 or more.
+        given: retrained models, taken as references beside `given.OWN` retrains of our own instead of `retrains`.
+        parts: requests of which this one is made up, to be looked at apart too.
         seed: of the references.
         margin: how much of the trace may be left, as |rho|.
         confidence: of intervals and tests.
@@ -84,10 +89,11 @@ def verify(
         progress: called as references are done.
 
     Raises:
-        InputError: another number of users or items, or too few references.
+        InputError: another number of users or items, too few references, or given ones that are no retrains by ours.
         UnfinishedError: a reference could not be trained.
     """
-    if min(len(given) or retrains, refits) < 2:
+    retrains = OWN if given else retrains
+    if min(retrains, refits) < 2:
         raise InputError("a verification needs at least 2 retrains and 2 trainings with the forget set")
     for model in (after, *given):
         if (model.n_users, model.n_items) != (target.model.n_users, target.model.n_items):
@@ -95,8 +101,8 @@ def verify(
                 f"the model after has {model.n_users:,} users and {model.n_items:,} items, the one before "
                 f"{target.model.n_users:,} and {target.model.n_items:,}; both must know the same ids"
             )
-    asked = question(target.split, request, in_order=reads_order(target.recipe))
-    wanted = references(request, 0 if given else retrains, refits, seed)
+    asked = question(target.split, request, in_order=reads_order(target.recipe), parts=parts)
+    wanted = references(request, retrains, refits, seed)
     cells = {cell.key(target, PROTOCOL.describe()): cell for group in wanted.values() for cell in group}
     done = frozenset(key for key in cells if store.read(key, True))
     _, failures = run_plan(Plan(cells, (), (), done), target, PROTOCOL, store, jobs=jobs, progress=progress)
@@ -105,19 +111,29 @@ def verify(
     kept: dict[How, list[Mapping[str, NDArray[Any]]]] = {
         how: [store.arrays(cell.key(target, PROTOCOL.describe())) for cell in group] for how, group in wanted.items()
     }
-    clean = [answers(model, asked) for model in given] or kept["retrain"]
-    found = verdict(answers(after, asked), clean, kept["refit"], asked.weights, margin, confidence)
-    whole = request.whole_users(target.split.train)
-    return with_rows(found, left_rows(target.model.state(), after.state(), whole) if hasattr(after, "state") else 0)
+    rows = learnt(target, request)
+
+    def answered(model: Recommender) -> Answers:
+        own = rows.kept(model.state()) if rows is not None and hasattr(model, "state") else {}
+        return {**answers(model, asked), **own}
+
+    others = [answered(model) for model in given]
+    why = why_not(others, kept["retrain"], asked.weights) if given else None
+    if why is not None:
+        raise InputError(f"the given retrained models are no retrains by this recipe without the request; {why}")
+    found = verdict(
+        answered(after), [*kept["retrain"], *others], kept["refit"], asked.weights, margin, confidence,
+        groups=asked.groups, checkpoint=answered(target.model),
+    )  # fmt: skip
+    return limited(found, hindrances(target.model, after, request.whole_users(target.split.train)))
 
 
-def with_rows(found: Verdict, left: int) -> Verdict:
-    """The verdict, not honoured where rows of users who were to be forgotten whole are still what they were."""
-    if not left:
-        return found
-    return replace(
-        found, outcome="not honoured", reason=f"{left:,} rows of deleted users are what they were; {found.reason}"
-    )
+def limited(found: Verdict, names: Sequence[str]) -> Verdict:
+    """The verdict, at most inconclusive where something hinders (`changes.HINDRANCES`)."""
+    return found.hindered("; ".join(HINDRANCES[name] for name in names))
+
+
+_HEAD = ("reason", "over", "margin", "pairs", "needed", "worst", "rows_left", "hindrance")
 
 
 def as_json(found: Verdict) -> dict[str, Any]:
@@ -130,9 +146,7 @@ def as_json(found: Verdict) -> dict[str, Any]:
             "power": own.power, "kept": own.kept, "p": own.p,
         }  # fmt: skip
         statistics.append({name: _finite(value) for name, value in row.items()})
-    head = {
-        name: value for name, value in asdict(found).items() if name in ("reason", "over", "margin", "pairs", "needed")
-    }
+    head = {name: value for name, value in asdict(found).items() if name in _HEAD}
     named = ("value", "retrains", "least", "largest")
     described = {name: dict(zip(named, values, strict=True)) for name, values in found.described.items()}
     return {

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from recaudit import __version__
 from recaudit.cli.program import app
-from recaudit.recommenders.checkpoint import open_checkpoint
+from recaudit.recommenders.checkpoint import open_checkpoint, save_checkpoint
 
 from .conftest import Recaudit
 
@@ -57,6 +58,14 @@ def test_an_exact_forgetting_is_honoured(
     assert found["verdict"] == "honoured"
     assert abs(found["statistics"][0]["rho"]) < 1e-3
     assert json.loads((tmp_path / "o" / "verification.json").read_text()) == found
+    before, own = open_checkpoint(checkpoint), open_checkpoint(after)
+    assert found["fingerprints"]["before"] == before.fingerprint
+    assert found["fingerprints"]["after"] == own.fingerprint
+    assert found["fingerprints"]["data"] == before.split.fingerprint
+    assert len(found["fingerprints"]["request"]) == 64
+    assert (found["seed"], found["confidence"], found["recaudit"]) == (0, 0.95, __version__)
+    assert found["references"] == {"own": 2, "given": 0, "with the forget set": 2}
+    assert found["worst"] is None  # two retrains are too few to look at single requests
     assert recaudit("evaluate", "--model", after, "--json").returncode == 0
 
 
@@ -70,11 +79,52 @@ def test_the_same_checkpoint_is_not(recaudit: Recaudit, checkpoint: Path, gone: 
         assert text in answer.stdout
 
 
-def test_the_new_checkpoint_holds_nothing_of_the_request(after: Path) -> None:
-    split = open_checkpoint(after).split
-    gone = np.arange(30)
+def test_a_checkpoint_that_carries_the_events_is_not_honoured(
+    recaudit: Recaudit, checkpoint: Path, after: Path, gone: Path, tmp_path: Path
+) -> None:
+    """Weights of an exact retrain, data of the checkpoint before; and the answer of an earlier run does not stay."""
+    before, retrained = open_checkpoint(checkpoint), open_checkpoint(after)
+    carrying, out = tmp_path / "ckpt", tmp_path / "o"
+    save_checkpoint(
+        carrying, retrained.model, before.recipe, before.split, 0, {"ndcg@20": 0.1}, include_data=True, overwrite=False
+    )
+    verify = ("unlearn", "verify", "--before", checkpoint, "--request", gone, "--out", out)
+    answer = recaudit(*verify, "--after", carrying, *REFERENCES, "--json")
+    assert answer.returncode == 1, answer.stderr
+    found = json.loads(answer.stdout)
+    assert found["verdict"] == "not honoured"
+    assert "still carries" in found["reason"]
+    assert (out / "verification.json").is_file()
+    refused(*verify, "--after", tmp_path / "none", words=("none",))
+    assert not (out / "verification.json").exists()
+
+
+def test_the_new_checkpoint_holds_nothing_of_the_request(checkpoint: Path, after: Path, gone: Path) -> None:
+    before, split = open_checkpoint(checkpoint).split, open_checkpoint(after).split
+    asked = [line.split(",")[1] for line in gone.read_text().split()[1:]]
+    rows = np.flatnonzero(np.isin(before.train.user_ids, asked))
+    assert len(rows) == 30
     for part in (split.train, split.valid, split.test):
-        assert not np.isin(part.user, np.flatnonzero(np.isin(part.user_ids, [f"u{n:05d}" for n in gone]))).any()
+        assert not np.isin(part.user, rows).any()
+        assert part.user_ids[rows].tolist() == [f"forgotten:{row}" for row in rows]
+    for path in after.iterdir():
+        assert not any(name.encode() in path.read_bytes() for name in asked), path
+
+
+def test_pairs_that_the_split_held_out_are_forgotten_too(recaudit: Recaudit, checkpoint: Path, tmp_path: Path) -> None:
+    split = open_checkpoint(checkpoint).split
+    part = split.test.take(np.arange(3))
+    pairs = zip(part.user_ids[part.user].tolist(), part.item_ids[part.item].tolist(), strict=True)
+    gone, after = tmp_path / "gone.csv", tmp_path / "after"
+    gone.write_text("\n".join(["user,item", *(",".join(pair) for pair in pairs)]) + "\n")
+    head = ("--method", "downdate", "--request", gone)
+    answer = recaudit("unlearn", "run", "--model", checkpoint, "--out", after, *head)
+    assert answer.returncode == 0, answer.stderr
+    assert "0 events forgotten by downdate, 3 held-out ones removed" in answer.stderr
+    assert not np.isin(open_checkpoint(after).split.test.pair_keys, part.pair_keys).any()
+    told = ("unlearn", "verify", "--before", checkpoint, "--after", after, "--request", gone, "--out", tmp_path / "o")
+    refused(*told, words=("trained on nothing of it",))
+    refused("unlearn", "attack", "--model", checkpoint, *head, "--out", tmp_path, words=("trained on nothing of it",))
 
 
 def test_retrains_that_prove_nothing_are_refused(checkpoint: Path, after: Path, gone: Path, tmp_path: Path) -> None:

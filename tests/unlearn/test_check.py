@@ -81,12 +81,21 @@ def test_a_method_with_its_own_model_is_held_against_its_own_kind(tmp_path: Path
         "statistics"][0]["before"]  # fmt: skip
 
 
-def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
+def test_retraining_is_the_answer_where_nothing_else_fits(tmp_path: Path) -> None:
     own = found(tmp_path, "ials", unlearners=("downdate", "ascent-repair"))
     assert "only EASE" in (own["unlearning.downdate.none"].missing or "")
-    best = own["unlearning.best.part-of-users.residual"]
-    assert best.estimate is None
-    assert "no unlearner that starts from this model fits it" in (best.missing or "")
+    best, exact = (own[f"unlearning.{name}.part-of-users.residual"] for name in ("best", "retrain"))
+    assert (best.estimate, best.details["unlearner"], best.details["fallback"]) == (exact.estimate, "retrain", True)
+    assert best.title.endswith(": retrain, since no method that starts from the model fits it")
+    assert "unlearning.retrain.part-of-users.utility.ndcg@20" in own
+
+
+def test_retraining_does_not_stand_in_for_a_method_that_fits(tmp_path: Path) -> None:
+    own = found(tmp_path, "ease", unlearners=("downdate", "retrain"))
+    assert own["unlearning.best.part-of-users.residual"].title.endswith(": downdate")
+    probe = UnlearningProbe(UnlearningConfig(**SMALL), 0)
+    assert "retrain" in UnlearningProbe(UnlearningConfig(unlearners=("sisa",), **SMALL), 0).fitting(target("ials"))
+    assert "retrain" not in probe.fitting(target("ease"))
 
 
 def test_a_small_request_is_inconclusive(tmp_path: Path) -> None:

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recaudit.datasets.errors import InputError
+from recaudit.datasets.log import InteractionLog
+from recaudit.datasets.split import Split
+from recaudit.recommenders.base import Recipe
+from recaudit.recommenders.catalogue import fit
 from recaudit.unlearn.drawing import DRAWS, draw
-from recaudit.unlearn.request import Request, pooled
+from recaudit.unlearn.request import Request, pooled, tombstones
 
 from .conformance import small_log
 
@@ -109,3 +116,94 @@ def test_whole_users() -> None:
     rows = np.flatnonzero(LOG.user == 4)
     assert Request.of(LOG, "x", rows=rows).whole_users(LOG).tolist() == [4]
     assert Request.of(LOG, "x", rows=rows[:-1]).whole_users(LOG).tolist() == []
+
+
+def known(log: InteractionLog, **columns: object) -> InteractionLog:
+    return replace(log, users=pd.DataFrame(columns, index=range(log.n_users)))
+
+
+def test_nothing_is_known_any_more_of_users_who_are_forgotten_whole() -> None:
+    ages = np.arange(20, 20 + LOG.n_users)
+    log = known(LOG, age=ages, old=ages > 40, job=np.where(ages % 2, "a", "b"))
+    left = Request.of(log, "x", users=np.array([3, 8])).retained(log)
+    assert left.users is not None
+    assert left.users.iloc[[3, 8]].isna().to_numpy().all()
+    others = np.setdiff1d(np.arange(log.n_users), [3, 8])
+    assert left.users["age"].iloc[others].astype(str).tolist() == ages[others].astype(str).tolist()  # no 23.0
+    assert left.users["old"].iloc[others].tolist() == (ages > 40)[others].tolist()
+    some = Request.of(log, "x", rows=np.arange(3))
+    assert some.retained(log).users is log.users
+
+
+@pytest.mark.parametrize("model", ["feature-lightgcn", "fm"])
+def test_a_retrain_learns_nothing_from_the_side_features_of_deleted_users(model: str) -> None:
+    """The same for any features that they had: what the rest of the log gives is all that there is."""
+    gone, recipe = np.arange(0, LOG.n_users, 4), Recipe(model, {"dim": 4, "max_epochs": 2}, 2)
+    kinds = np.where(np.arange(LOG.n_users) % 3, "a", "b")
+    first = known(LOG, kind=kinds)
+    kinds = kinds.copy()
+    kinds[gone] = np.where(kinds[gone] == "a", "b", "c")
+    states = []
+    for log in (first, known(LOG, kind=kinds)):
+        request = Request.of(log, "x", users=gone)
+        states.append(fit(recipe, request.retained(log), 0).state())
+    for name, tensor in states[0].items():
+        np.testing.assert_array_equal(tensor, states[1][name], err_msg=name)
+
+
+def test_a_request_of_features_alone_is_left_where_its_user_has_no_event() -> None:
+    idle = known(LOG.take(LOG.user != 7), kind=["a"] * LOG.n_users)
+    request = Request.of(idle, "x", users=np.array([7]), held=np.array([7 * LOG.n_items]))
+    now = request.of_what_is_left(idle, idle)
+    assert now is not None
+    assert len(now) == 0
+    assert request.of_what_is_left(idle, now.retained(idle)) is None
+
+
+def test_pairs_that_only_held_out_parts_hold_are_purged() -> None:
+    train, part = LOG.take(np.arange(600)), LOG.take(np.arange(600, len(LOG)))
+    key = part.pair_keys[~np.isin(part.pair_keys, train.pair_keys)][:1]
+    request = Request.of(train, "x", held=key)
+    assert len(request) == 0
+    left = request.purged(train, part)
+    assert len(left) == len(part) - (part.pair_keys == key[0]).sum() < len(part)
+    assert len(pooled(train, [request, Request.of(train, "y", rows=np.arange(2))]).held) == 1
+    with pytest.raises(InputError, match="trained on nothing of it"):
+        request.check_trained()
+
+
+def test_what_is_to_be_forgotten_has_its_fingerprint() -> None:
+    rows = np.flatnonzero(LOG.user == 4)
+    found = {
+        Request.of(LOG, "x", rows=rows).fingerprint, Request.of(LOG, "x", users=np.array([4])).fingerprint,
+        Request.of(LOG, "x", users=np.array([4]), held=np.array([3])).fingerprint,
+    }  # fmt: skip
+    assert len(found) == 3
+    assert Request.of(LOG, "y", rows=rows).fingerprint in found
+
+
+@given(st.lists(st.sampled_from(["a", "b", "forgotten:1", "forgotten:1'", "x"]), min_size=3, unique=True), st.data())
+def test_tombstones_are_unique_stable_and_say_nothing_of_the_id(names: list[str], data: st.DataObject) -> None:
+    ids = np.array(names)
+    gone = np.array(sorted(data.draw(st.sets(st.integers(0, len(names) - 1)))), np.int64)
+    found = tombstones(ids, gone)
+    assert len(set(found.tolist())) == len(names)
+    stay = np.setdiff1d(np.arange(len(names)), gone)
+    np.testing.assert_array_equal(found[stay], ids[stay])
+    np.testing.assert_array_equal(tombstones(found, gone), found)
+    other = ids.copy().astype("<U20")
+    other[gone] = [f"other {n}" for n in gone]
+    np.testing.assert_array_equal(tombstones(other, gone), found)
+
+
+def test_the_data_after_a_request() -> None:
+    parts = [LOG.take(np.arange(n, len(LOG), 3)) for n in range(3)]
+    split = Split(*parts, "by hand")
+    user = int(split.train.user[0])
+    request = Request.of(split.train, "x", users=np.array([user]))
+    after = request.left_of(split)
+    for part in (after.train, after.valid, after.test):
+        assert user not in part.user
+        assert part.user_ids[user] == f"forgotten:{user}"
+        assert part.users is not None
+        assert part.users.iloc[user].isna().all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -107,7 +106,7 @@ class AscentRepair(Unlearner):
 
     Reversed ranking loss and penalty are RRL's; the bound, the proximal step and the check after the repair are ours.
     The bound reads the validation part, never the test part: the ascent ends where the mean percentile of the
-    forgotten pairs meets that of held-out pairs under the same model, never below.
+    forgotten pairs meets that of held-out pairs as popular as they are (`watch.Look.over`), never below.
 
     Reference: You et al. 2024, RRL: Recommendation Reverse Learning, AAAI.
     """
@@ -116,7 +115,7 @@ class AscentRepair(Unlearner):
     title: ClassVar[str] = "bounded ascent on the forget set, then repair on the retain set"
     reference: ClassVar[str] = "You et al. 2024, RRL: Recommendation Reverse Learning, AAAI; the bound is ours"
     config_type: ClassVar[type[AscentConfig]] = AscentConfig
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     config: AscentConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
@@ -132,7 +131,7 @@ class AscentRepair(Unlearner):
             state = self._repaired(served, log, state, watch, seed)
             state = self._ascended(served, request, log, state, watch, derive(seed, "second"), again=True)
             state = renewed(served.recipe, state, served.log, request, seed)
-        return replace(served, log=log, model=_loaded(served.recipe, log, state))
+        return served.after(request, log, _loaded(served.recipe, log, state))
 
     def _ascended(
         self,

@@ -67,7 +67,7 @@ def renewed(
         request: its rows.
         seed: of the new rows.
     """
-    whole = torch.from_numpy(request.whole_users(log))
+    whole = torch.from_numpy(np.union1d(request.whole_users(log), request.users))
     found = dict(state)
     if len(whole):
         fresh = fit(recipe, request.retained(log), derive(seed, "renewed"), epochs=0).state()

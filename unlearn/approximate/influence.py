@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ClassVar, cast
 
 import numpy as np
@@ -88,7 +87,7 @@ class Influence(Unlearner):
             model, _ = opened(served.recipe, log, seed, state | moved)
             found = build(served.recipe)
             found.load(renewed(served.recipe, model.state(), served.log, request, seed), log.n_users, log.n_items)
-        return replace(served, log=log, model=found)
+        return served.after(request, log, found)
 
     def step(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -114,7 +114,7 @@ class SpliceSettle(Unlearner):
     title: ClassVar[str] = "sequences rejoined, one corrective step, a few epochs near by"
     reference: ClassVar[str] = "ours; after the difference of gradients in Zhang et al. 2024, ACM TORS"
     config_type: ClassVar[type[SettleConfig]] = SettleConfig
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     config: SettleConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
@@ -137,7 +137,7 @@ class SpliceSettle(Unlearner):
             state = self._settled(served, request, log, state, watch, seed)
         model = build(served.recipe)
         model.load(state, log.n_users, log.n_items)
-        return replace(served, log=log, model=model)
+        return served.after(request, log, model)
 
     def _corrected(self, served: Served, log: InteractionLog, watch: Watch, seed: int) -> dict[str, torch.Tensor]:
         model, training = opened(served.recipe, log, seed, served.trained.state())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ...datasets.errors import InputError
 from ...datasets.log import Int64, InteractionLog
@@ -19,27 +20,62 @@ from ..base import Served
 from ..request import Request
 
 _SAMPLE = 2000  # pairs of either kind that a check reads
-_OWN = 50  # held-out pairs that the touched users must have for these alone to be read
+_OWN = 50  # held-out pairs that the touched users must have, by weight, for these alone to be read
 _HALVINGS = 6
 _USUAL = 8 / 9  # where held-out pairs lie if none are there to tell
+
+
+class Look(NamedTuple):
+    """Mean percentiles under one model, 0..1 each.
+
+    Attributes:
+        forgotten: of the forgotten pairs.
+        level: of held-out pairs as popular as the forgotten ones are in the retain set.
+        same: of held-out pairs as popular as they were before the request, many with the very same items.
+        held: of all held-out pairs.
+    """
+
+    forgotten: float
+    level: float
+    same: float
+    held: float
+
+    def over(self, start: Look) -> float:
+        """By how much the forgotten pairs stand above where they should, -1..1; below 0 is too far.
+
+        Two things tell where that is, and the lower one counts. Held-out pairs of the popularity that the request
+        leaves, as they lay before it: a mark that does not move, but too high for popular items, since an item that
+        has lost events at random stands lower than one that few choose. And held-out pairs of the popularity before
+        it, as they lie now: they fall with what the request takes from their items. What a method takes from all
+        held-out pairs is no such fall and is added, or one that spoils its users' taste as a whole would go on.
+
+        Args:
+            start: under the model before.
+        """
+        return self.forgotten - min(start.level, self.same + max(0.0, start.held - self.held))
 
 
 class Watch:
     """Where forgotten pairs lie among their users' other items, less where pairs lie that were never trained on.
 
-    Models that read histories in order are asked from what stood before each pair (`verify.places`).
+    Popular items stand high in any model, so that held-out pairs as they come say little of a request for popular, or
+    for rare, items: they are weighted by `as_popular`, and `Look.over` compares. Models that read histories in order
+    are asked from what stood before each pair (`verify.places`).
 
     Attributes:
         known: whether there are pairs of both kinds; without, nothing can be compared.
-        level: mean percentile of the held-out pairs under the model before the request, None if not known.
+        forgotten: users and items of the forgotten pairs, int64 [F] each.
+        controls: those of the held-out pairs, int64 [C] each; none that the request forgets.
+        weights: float64 [C], what each of these counts in `Look.level`.
+        start: the look under the model before the request, None if not known.
     """
 
     def __init__(
         self, served: Served, request: Request, retained: InteractionLog, seed: int, whole_users: bool = True
     ) -> None:
-        """Choose the pairs to read: forgotten ones, and held-out ones of the touched users if these have 50.
+        """Choose the pairs to read: forgotten ones, and held-out ones of the touched users if these suffice.
 
-        Otherwise those of all users.
+        They do if, as weighted, they are worth 50 pairs of one weight; otherwise those of all users are read.
 
         Args:
             served: with held-out events, or without.
@@ -60,12 +96,21 @@ class Watch:
         rows = _drawn(served.log, rows, seeded(seed, "watch", "forgotten"))
         self.forgotten = served.log.user[rows].astype(np.int64), served.log.item[rows].astype(np.int64)
         self.controls = (np.empty(0, np.int64), np.empty(0, np.int64))
-        if served.held_out is not None:
-            held = served.held_out
+        self.weights: NDArray[np.float64] = np.empty(0)
+        self._same = self.weights
+        held = served.unseen(request)
+        if held is not None and len(rows):
             fit_ = ~np.isin(held.pair_keys, served.log.pair_keys)
-            own = fit_ & np.isin(held.user, forgotten.user)
-            chosen = _drawn(held, np.flatnonzero(own if own.sum() >= _OWN else fit_), seeded(seed, "watch", "held-out"))
-            self.controls = held.user[chosen].astype(np.int64), held.item[chosen].astype(np.int64)
+            for several in (fit_ & np.isin(held.user, forgotten.user), fit_):
+                chosen = _drawn(held, np.flatnonzero(several), seeded(seed, "watch", "held-out"))
+                self.controls = held.user[chosen].astype(np.int64), held.item[chosen].astype(np.int64)
+                if len(chosen):
+                    self.weights, self._same = (
+                        as_popular(served.log, then, self.forgotten[1], self.controls[1])
+                        for then in (retained, served.log)
+                    )
+                    if self.weights.sum() ** 2 / np.square(self.weights).sum() >= _OWN:
+                        break
         self._prefix: tuple[InteractionLog | None, InteractionLog | None] = (None, None)
         if in_order:
             counts = served.log.user_counts[self.controls[0]]
@@ -74,34 +119,31 @@ class Watch:
                 prefixes(served.log, self.controls[0], counts),
             )
         self.known = len(self.forgotten[0]) > 0 and len(self.controls[0]) > 0
-        self.level = self.look(served.model)[1] if self.known else None
+        self.start = self.look(served.model) if self.known else None
 
-    def look(self, model: Recommender) -> tuple[float, float]:
-        """Mean percentile of the forgotten and of the held-out pairs, 0..1 each."""
-        forgotten, controls = (
-            float(percentiles(model, *pairs, self.history, prefix).mean())
+    def look(self, model: Recommender) -> Look:
+        """Where the pairs lie under a model."""
+        forgotten, held = (
+            percentiles(model, *pairs, self.history, prefix)
             for pairs, prefix in zip((self.forgotten, self.controls), self._prefix, strict=True)
         )
-        return forgotten, controls
+        level, same = (float(np.average(held, weights=own)) for own in (self.weights, self._same))
+        return Look(float(forgotten.mean()), level, same, float(held.mean()))
 
     def gap(self, model: Recommender) -> float:
-        """Mean percentile of the forgotten pairs less that of held-out ones, -1..1; 0 is forgotten, below is too far.
-
-        The held-out pairs count as they lie under this model, or as they lay under the one before the request if that
-        is higher: a method that spoils a user's taste as a whole takes them down too, and must not go on for it.
+        """`Look.over` under this model: 0 is forgotten, below is too far.
 
         Raises:
             InputError: nothing is known to compare with.
         """
-        if self.level is None:
+        if self.start is None:
             raise InputError("there are no held-out pairs, or no forgotten ones, to compare")
-        forgotten, controls = self.look(model)
-        return forgotten - max(self.level, controls)
+        return self.look(model).over(self.start)
 
     @property
     def rivals(self) -> int:
         """Of how many random items the best lies where held-out pairs lie, on average: level / (1 - level), 1..64."""
-        level = _USUAL if self.level is None else self.level
+        level = _USUAL if self.start is None else self.start.level
         return round(min(64.0, max(1.0, level / max(1e-6, 1 - level))))
 
     def land(
@@ -121,6 +163,32 @@ class Watch:
             _place(training, before, after, middle)
             low, high = (middle, high) if self.gap(model) >= 0 else (low, middle)
         _place(training, before, after, low)
+
+
+def as_popular(log: InteractionLog, then: InteractionLog, forgotten: Int64, controls: Int64) -> NDArray[np.float64]:
+    """Weights of held-out pairs, float64 [C], by which they are as popular as the forgotten ones will be.
+
+    Popularity is an item's share of the events: of a held-out pair in the log, by which the model before was trained,
+    of a forgotten pair in `then`: the retain set, by which a retrain would be. Each forgotten pair is answered by the
+    held-out pairs next to it in popularity, a twentieth of them and 50 at least.
+
+    Args:
+        log: before the request.
+        then: after it, or the log itself: as popular as they are.
+        forgotten: items of forgotten pairs, int64 [F], 1 or more.
+        controls: items of held-out pairs, int64 [C], 1 or more.
+    """
+    own = then.item_counts[forgotten] / max(len(then), 1)
+    other = log.item_counts[controls] / len(log)
+    order = np.argsort(other, kind="stable")
+    width = min(len(order), max(_OWN, len(order) // 20))
+    ranked = other[order]
+    middle = (np.searchsorted(ranked, own, side="left") + np.searchsorted(ranked, own, side="right")) // 2
+    first = (middle - width // 2).clip(0, len(order) - width)
+    edges = np.bincount(first, minlength=len(order) + 1) - np.bincount(first + width, minlength=len(order) + 1)
+    weights = np.empty(len(order))
+    weights[order] = np.cumsum(edges)[:-1] / (width * len(own))
+    return weights
 
 
 def _drawn(log: InteractionLog, rows: Int64, rng: np.random.Generator) -> Int64:

@@ -49,16 +49,16 @@ class Downdate(Unlearner):
         """See Unlearner."""
         log = request.retained(served.log)
         touched = np.unique(served.log.user[request.rows])
-        rows = [part.matrix()[touched].toarray().astype(np.float64) for part in (served.log, log)]
         if served.memory is None or 2 * len(touched) > log.n_items / 4:
             inverse = _inverse(log, _regularisation(served.recipe))
         else:
+            rows = [part.matrix()[touched].toarray().astype(np.float64) for part in (served.log, log)]
             inverse = _corrected(served.memory, np.concatenate(rows), len(touched))
         model = build(served.recipe)
         weights = (-inverse / np.diag(inverse)).astype(np.float32)
         np.fill_diagonal(weights, 0.0)
         model.load({"item_weights": torch.from_numpy(weights)}, log.n_users, log.n_items)
-        return replace(served, log=log, model=model, memory=inverse)
+        return served.after(request, log, model, inverse)
 
 
 def _regularisation(recipe: Recipe) -> float:

@@ -118,9 +118,9 @@ class RecEraser(Unlearner):
         log = request.retained(served.log)
         kept: Shards = served.memory
         if self.config.repartition:
-            return self.prepare(replace(served, log=log, memory=None), kept.seed)
+            return self.prepare(replace(served.after(request, log, served.model), memory=None), kept.seed)
         shards = kept.without(served.recipe, served.log, request)
-        return replace(served, log=log, model=self.joined(served.recipe, log, shards), memory=shards)
+        return served.after(request, log, self.joined(served.recipe, log, shards), shards)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from ...recommenders.catalogue import fit
@@ -27,4 +26,4 @@ class Retrain(Unlearner):
     def forget(self, served: Served, request: Request, seed: int) -> Served:
         """See Unlearner."""
         log = request.retained(served.log)
-        return replace(served, log=log, model=fit(served.recipe, log, seed))
+        return served.after(request, log, fit(served.recipe, log, seed))

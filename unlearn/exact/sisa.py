@@ -66,4 +66,4 @@ class SISA(Unlearner):
         """
         log = request.retained(served.log)
         shards: Shards = served.memory.without(served.recipe, served.log, request)
-        return replace(served, log=log, model=Sharded.of(served.recipe, log, shards), memory=shards)
+        return served.after(request, log, Sharded.of(served.recipe, log, shards), shards)

@@ -8,6 +8,15 @@ from dataclasses import dataclass
 import torch
 
 from ...datasets.log import Int64
+from ...recommenders.base import Recommender
+from ...recommenders.fold_in import foldable
+
+HINDRANCES = {
+    "unfolded": "the model keeps rows of users and cannot be asked by a history alone: of users who are forgotten "
+    "whole it shows their own rows, and not what the items have learnt of them",
+    "unmoved": "nothing but rows of users has changed: what the items have learnt stays in the model",
+}
+"""Why a model cannot be called honoured, whatever it answers."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +68,6 @@ def changes(
     return found
 
 
-def left_rows(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor], users: Int64) -> int:
-    """How many of these users, who were to be forgotten whole, have a row that is still what it was, bit for bit.
-
-    Users who are folded in are judged by what the items have kept; that their own rows are gone must be looked up.
-
-    Args:
-        before: a model's state.
-        after: another's.
-        users: int64; rows of tensors named "user...", rows of zeros apart.
-    """
-    left = torch.zeros(len(users), dtype=torch.bool)
-    rows = torch.from_numpy(users)
-    for name, old in before.items():
-        new = after.get(name)
-        if name.startswith("user") and new is not None and new.shape == old.shape and old.ndim > 1:
-            own = old[rows].flatten(1)
-            left |= (new[rows].flatten(1) == own).all(dim=1) & (own != 0).any(dim=1)
-    return int(left.sum())
-
-
 def traces(found: list[Change]) -> list[str]:
     """What the changes alone show, in words; empty where nothing stands out."""
     if not any(change.rows for change in found):
@@ -91,3 +80,19 @@ def traces(found: list[Change]) -> list[str]:
             + ")"
         ]
     return []
+
+
+def hindrances(before: Recommender, after: Recommender, whole: Int64) -> list[str]:
+    """Which of `HINDRANCES` a model has.
+
+    Args:
+        before: the checkpoint.
+        after: the model in question.
+        whole: int64, users who are to be forgotten whole.
+    """
+    found = ["unfolded"] if len(whole) and not foldable(after) else []
+    old, new = (model.state() if hasattr(model, "state") else {} for model in (before, after))
+    others = [name for name in old if not name.startswith("user")]
+    if others and all(name in new and torch.equal(old[name], new[name]) for name in others):
+        found.append("unmoved")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,10 @@ from ...recommenders.base import Recommender
 from ...recommenders.fold_in import FoldedIn
 from ...recommenders.ranking import rank
 from ..request import Request
+from .groups import Groups, grouped
 
 K = 20
+_TRIED = 512
 _ENOUGH = 20
 """Held-out pairs of the touched users; with fewer, those of all users are the controls."""
 
@@ -32,11 +35,15 @@ class Question:
         known: what models may read of users: the retain set, and of users who are forgotten whole the first half of
             their forgotten events, from which they are folded in.
         folded: int64, users who are forgotten whole and had two events or more, ascending.
+        whole: int64, all users who are forgotten whole, ascending.
         user, item: int64 [F], forgotten pairs; of folded users those of the second half.
         control_user, control_item: int64 [C], held-out pairs of the same users that were never trained on.
         weights: float64 [C], such that controls are as popular as forgotten pairs, by tenths of the popularity.
         touched: int64, users with forgotten events whose lists are looked at.
         neighbours: int64, other users who share an item with the forget set.
+        other: int64 [F], for each forgotten pair an item at random that its user has in no part of the data; an item of
+            all where a user has every one.
+        groups: requests and users whose pairs are looked at apart.
         met: what pairs are not compared with, of each user.
         prefix, control_prefix: of models that read histories in order, what stood before each pair
             (`places.prefixes`); such a model was taught the forgotten item there and nowhere else. Else None.
@@ -45,6 +52,7 @@ class Question:
     retained: InteractionLog
     known: InteractionLog
     folded: Int64
+    whole: Int64
     user: Int64
     item: Int64
     control_user: Int64
@@ -52,13 +60,22 @@ class Question:
     weights: Float64
     touched: Int64
     neighbours: Int64
+    other: Int64
+    groups: Groups
     met: InteractionLog
     prefix: InteractionLog | None = None
     control_prefix: InteractionLog | None = None
 
 
 def question(
-    split: Split, request: Request, seed: int = 0, *, in_order: bool = False, pairs: int = 5_000, users: int = 500
+    split: Split,
+    request: Request,
+    seed: int = 0,
+    *,
+    in_order: bool = False,
+    pairs: int = 5_000,
+    users: int = 500,
+    parts: Sequence[Request] = (),
 ) -> Question:
     """The question about a request.
 
@@ -71,6 +88,7 @@ def question(
             only if there are no others.
         pairs: forgotten pairs, and controls, at most.
         users: touched users, and neighbours, at most.
+        parts: requests of which this one is made up (`request.pooled`), so that what is left of one does not hide.
 
     Raises:
         DataError: there are no held-out events to compare with.
@@ -103,10 +121,13 @@ def question(
         retained=retained,
         known=known,
         folded=folded,
+        whole=whole,
         user=user, item=item, control_user=control_user, control_item=control_item,
         weights=_matched(log.item_counts, item, control_item),
         touched=gone[_some(draw, len(gone), users)],
         neighbours=others[_some(draw, len(others), users)].astype(np.int64),
+        other=_not_met(split, user, rng(seed, "unlearning", "random")),
+        groups=grouped(log, user, item, parts),
         met=log if in_order else known,
         prefix=prefixes(log, user, places(log, rows)) if in_order else None,
         control_prefix=prefixes(log, control_user, log.user_counts[control_user]) if in_order else None,
@@ -119,7 +140,9 @@ def answers(model: Recommender, asked: Question) -> dict[str, NDArray[np.float64
     Returns:
         "forgotten" float64 [F] and "controls" float64 [C], percentiles (`membership.percentiles`); "touched" and
         "neighbours" int32 [N, 20], top lists; "forgotten_score" and "random_score" float64 [F], sigmoids of the
-        scores of the forgotten pairs and of random ones.
+        scores of the forgotten pairs and of random ones; "served" float64 [S], percentiles of the forgotten pairs of
+        users who are forgotten whole by the vectors that the model keeps of them, none folded in; empty for models
+        without such vectors. Where all of these users are served one and the same list, it is no one's: .5.
     """
     served = FoldedIn(model, asked.retained, asked.known, asked.folded)
     placed = served if asked.prefix is None else model
@@ -130,10 +153,20 @@ def answers(model: Recommender, asked: Question) -> dict[str, NDArray[np.float64
     for name, users in (("touched", asked.touched), ("neighbours", asked.neighbours)):
         k = min(K, asked.known.n_items)
         found[name] = rank(served, users, asked.known, k).slate.items if len(users) else np.empty((0, k), np.int32)
-    other = rng(0, "unlearning", "random").integers(0, asked.known.n_items, len(asked.item))
     found["forgotten_score"] = _sigmoids(served, asked.user, asked.item, asked.known)
-    found["random_score"] = _sigmoids(served, asked.user, other, asked.known)
+    found["random_score"] = _sigmoids(served, asked.user, asked.other, asked.known)
+    found["served"] = _served(model, asked)
     return found
+
+
+def _served(model: Recommender, asked: Question) -> Float64:
+    own = np.isin(asked.user, asked.whole)
+    if not own.any() or not hasattr(model, "embeddings"):
+        return np.empty(0)
+    some = model.scores(np.unique(asked.user[own])[:_TRIED], asked.retained)
+    if len(some) > 1 and (some == some[:1]).all():
+        return np.full(int(own.sum()), 0.5)
+    return percentiles(model, asked.user[own], asked.item[own], asked.retained)
 
 
 def _sigmoids(model: Recommender, user: Int64, item: Int64, history: InteractionLog) -> Float64:
@@ -143,6 +176,22 @@ def _sigmoids(model: Recommender, user: Int64, item: Int64, history: Interaction
         scores: Float32 = model.scores(users[block], history)
         rows = np.flatnonzero((place >= block[0]) & (place <= block[-1]))
         found[rows] = 1 / (1 + np.exp(-scores[place[rows] - block[0], item[rows]].astype(np.float64)))
+    return found
+
+
+def _not_met(split: Split, user: Int64, draw: np.random.Generator) -> Int64:
+    """An item for each of these users that is in none of the user's events, uniform among them: int64 [F]."""
+    log = split.history.plus(split.test)
+    users, place = np.unique(user, return_inverse=True)
+    found = np.empty(len(user), np.int64)
+    met = log.matrix()
+    for block in np.array_split(np.arange(len(users)), max(1, len(users) // 512)):
+        free = (met[users[block]].toarray() == 0).astype(np.int64)
+        free[free.sum(axis=1) == 0] = 1
+        rows = np.flatnonzero((place >= block[0]) & (place <= block[-1]))
+        upto = free.cumsum(axis=1)[place[rows] - block[0]]
+        wanted = (draw.random(len(rows)) * upto[:, -1]).astype(np.int64)
+        found[rows] = (upto <= wanted[:, None]).sum(axis=1)
     return found
 
 

@@ -28,10 +28,11 @@ class Statistic:
         rho_interval: such that both one-sided tests of equivalence hold at 1 - confidence; infinite without power.
         power: distance between both references in standard deviations of the retrains; infinite without spread.
         kept: whether the references can be told apart at all.
-        p: of the hypothesis that the model is one more retrain, two-sided, of a distance one-sided; 1 or 0 where
+        p: of the hypothesis that the model is one more retrain, two-sided, or one-sided; 1 or 0 where
             retrains do not spread.
         retrains: R.
-        distance: whether it is a distance from the retrains, of which only too much speaks against a model.
+        one_sided: whether only too much speaks against a model: distances from retrains, rows that were kept.
+        says: what it says of a model that is too far off.
     """
 
     name: str
@@ -45,12 +46,13 @@ class Statistic:
     kept: bool
     p: float
     retrains: int
-    distance: bool = False
+    one_sided: bool = False
+    says: str = ""
 
     def beyond(self, margin: float) -> float:
         """How far the whole interval of rho lies beyond the margin; 0 or less where it does not."""
         low, high = self.rho_interval
-        return low - margin if self.distance else max(low - margin, -margin - high)
+        return low - margin if self.one_sided else max(low - margin, -margin - high)
 
 
 def residual(
@@ -60,7 +62,9 @@ def residual(
     befores: Sequence[float],
     confidence: float = 0.95,
     *,
-    distance: bool = False,
+    one_sided: bool = False,
+    says: str = "",
+    least_p: float = 0.0,
 ) -> Statistic:
     """What is left, with the uncertainty of the seeds.
 
@@ -76,7 +80,9 @@ def residual(
         retrains: of R >= 2 trainings without the forget set, each with its own seed.
         befores: of R' >= 2 trainings with it.
         confidence: of the intervals.
-        distance: see `Statistic`.
+        one_sided: see `Statistic`.
+        says: see `Statistic`.
+        least_p: what p is at least; of a largest value, which has longer tails than a normal.
 
     Reference: equivalence by two one-sided tests: Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15;
         prediction interval of a normal sample: Hahn 1969.
@@ -91,8 +97,9 @@ def residual(
     told = abs(gap) > max(floor, two * math.sqrt(spread**2 / count + other**2 / len(having)))
     power = 0.0 if not told else math.inf if spread == 0 else abs(gap) / spread
     off = value - mean
-    tail = off if distance else abs(off)
-    p = float((1 if distance else 2) * stats.t.sf(tail / reach, count - 1)) if reach else float(tail <= floor)
+    tail = off if one_sided else abs(off)
+    p = float((1 if one_sided else 2) * stats.t.sf(tail / reach, count - 1)) if reach else float(tail <= floor)
+    p = max(p, least_p)
     rho, ends = math.nan, (-math.inf, math.inf)
     if told:
         rho = off / gap
@@ -101,7 +108,7 @@ def residual(
         ends = (rho - half, rho + half)
     return Statistic(
         name, value, mean, mean + gap, (mean - two * reach, mean + two * reach), rho, ends, power,
-        power >= LEAST_POWER, p, count, distance,
+        power >= LEAST_POWER, p, count, one_sided, says,
     )  # fmt: skip
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .comparison import DISTANCE, Answers, compared, described
+from .comparison import Answers, compared, described
+from .groups import Groups
 from .residual import Statistic, needed_power, residual
+from .rows import left_rows
 
 Outcome = Literal["honoured", "not honoured", "inconclusive"]
 
@@ -44,6 +46,9 @@ class Verdict:
         pairs: forgotten pairs that were looked at.
         needed: about how many such pairs would settle it; None where it is settled.
         described: further values of the model, each beside the mean and the range over the retrains.
+        worst: the request, or user, that stands out most among those of the model; None if there are no several.
+        rows_left: rows of users who were to be forgotten whole that still are about what they were.
+        hindrance: why it could not be called honoured whatever it answers; empty if nothing hinders.
     """
 
     outcome: Outcome
@@ -54,6 +59,21 @@ class Verdict:
     pairs: int
     needed: int | None
     described: Mapping[str, tuple[float, float, float, float]]
+    worst: str | None = None
+    rows_left: int = 0
+    hindrance: str = ""
+
+    def accused(self, reason: str) -> Verdict:
+        """Not honoured, for a reason that no statistic needs to confirm."""
+        return replace(self, outcome="not honoured", reason=f"{reason}; {self.reason}", needed=None)
+
+    def hindered(self, reason: str) -> Verdict:
+        """Not to be called honoured, for a reason that proves nothing; unchanged without one."""
+        if not reason:
+            return self
+        if self.outcome == "not honoured":
+            return replace(self, hindrance=reason)
+        return replace(self, outcome="inconclusive", reason=reason, needed=None, hindrance=reason)
 
 
 def verdict(
@@ -63,15 +83,17 @@ def verdict(
     weights: NDArray[np.float64],
     margin: float = 0.3,
     confidence: float = 0.95,
+    *,
+    groups: Groups | None = None,
+    checkpoint: Answers | None = None,
 ) -> Verdict:
     """Judge a model by what it, retrains and trainings with the forget set answer (`question.answers`).
 
     The primary statistic is the mean percentile of the forgotten pairs; on it alone equivalence is decided, and only
-    from `LEAST_PAIRS` on, so that no small request is honoured by luck. The others (AUC against the controls, distance
-    of the lists of touched users and of their neighbours from the retrains' lists) can accuse, and veto. A statistic on
-    which the references cannot be told apart is left out. Not honoured: the model is no retrain by a kept statistic
-    (Holm) and its rho lies beyond the margin. Honoured: the primary rho lies within the margin, and no other kept one
-    beyond it.
+    from `LEAST_PAIRS` on, so that no small request is honoured by luck. The others (`compared`) can accuse, and veto. A
+    statistic on which the references cannot be told apart is left out. Not honoured: the model is no retrain by a kept
+    statistic (Holm) and its rho lies beyond the margin, or rows of deleted users are what they were (`rows.left_rows`).
+    Honoured: the primary rho lies within the margin, and no other kept one beyond it.
 
     Args:
         after: of the model in question.
@@ -80,25 +102,30 @@ def verdict(
         weights: of the controls (`Question.weights`).
         margin: above 0.
         confidence: of intervals and tests.
+        groups: requests and users to be looked at apart (`Question.groups`).
+        checkpoint: of the model before, to which rows are compared and MI-BF refers.
 
     Reference: our design; that a retrain and not .5 is the reference, and both directions count: see the page.
     """
+    measured, worst_group = compared(after, retrains, befores, weights, groups, checkpoint)
     found = tuple(
-        residual(name, *values, confidence=confidence, distance=name.startswith(DISTANCE))
-        for name, values in compared(after, retrains, befores, weights).items()
-    )
+        residual(
+            own.name, own.value, own.retrains, own.befores, confidence,
+            one_sided=own.one_sided, says=own.says, least_p=own.least_p,
+        )
+        for own in measured
+    )  # fmt: skip
     first, kept = found[0], [own for own in found if own.kept]
     accused = [own for own in _rejected(kept, 1 - confidence) if own.beyond(margin) > 0]
-    against = [own for own in kept if own is not first and own.beyond(margin) > 0]
+    against = [own for own in kept if own is not first and own.beyond(margin) > 0 and own.p <= 1 - confidence]
     pairs, enough = len(after["forgotten"]), needed_power(len(retrains), margin, confidence)
     low, high = first.rho_interval
     outcome: Outcome = "inconclusive"
     over = False
     if accused:
-        worst = max(accused, key=lambda own: (not own.distance, own.beyond(margin)))
+        worst = max(accused, key=lambda own: (not own.one_sided, own.beyond(margin)))
         outcome, over = "not honoured", worst.rho < 0
-        how = "more was forgotten than a retrain forgets" if over else "part of the trace is left"
-        how = "the lists are none that a retrain makes" if worst.distance else how
+        how = worst.says or ("more was forgotten than a retrain forgets" if over else "part of the trace is left")
         reason = f"{how}: {worst.name}, rho {worst.rho:+.2f}, margin {margin:g}"
     elif not kept:
         reason = "retrains and trainings with the forget set cannot be told apart by any statistic"
@@ -115,10 +142,12 @@ def verdict(
         reason = f"rho {first.rho:+.2f} [{low:+.2f}, {high:+.2f}] lies within the margin of {margin:g}"
     needed = LEAST_PAIRS if not 0 < first.power < enough else math.ceil(pairs * (enough / first.power) ** 2)
     settled = outcome != "inconclusive" or not first.power or needed <= pairs
-    return Verdict(
+    answer = Verdict(
         outcome, reason, over, margin, found, pairs, None if settled else max(needed, LEAST_PAIRS),
-        described(after, retrains, befores, weights),
+        described(after, retrains, befores, weights, checkpoint), worst_group, left_rows(after, retrains),
     )  # fmt: skip
+    left = answer.rows_left
+    return answer.accused(f"{left:,} rows of deleted users are what they were") if left else answer
 
 
 def _rejected(kept: Sequence[Statistic], level: float) -> list[Statistic]:

@@ -17,7 +17,7 @@ from recaudit.recommenders.catalogue import fit
 from recaudit.unlearn.approximate.ascent import AscentConfig, AscentRepair, ascend
 from recaudit.unlearn.approximate.gradients import opened, slowed
 from recaudit.unlearn.approximate.reversal import Reversal
-from recaudit.unlearn.approximate.watch import Watch, values
+from recaudit.unlearn.approximate.watch import Look, Watch, values
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
 
@@ -70,7 +70,7 @@ def test_what_is_already_forgotten_is_not_pushed_down() -> None:
     done = AscentRepair(AscentConfig(repair=0)).forget(before, request, 0)
     low = replace(before, model=done.model)
     watch = Watch(low, request, done.log, 0)
-    watch.level = 1.0
+    watch.start = Look(1.0, 1.0, 1.0, 2.0)  # of all held-out pairs more is gone than can be
     model, training = opened(MF, done.log, 0, done.trained.state())
     start = values(training)
     reversal = Reversal(training, before.log, request, 4, 8)
@@ -206,7 +206,7 @@ def test_as_many_rivals_as_put_the_best_where_held_out_pairs_lie() -> None:
     before, request = in_service()
     watch = Watch(before, request, request.retained(before.log), 0)
     for level, expected in ((0.5, 1), (0.9, 9), (0.2, 1), (1.0, 64)):
-        watch.level = level
+        watch.start = Look(0.0, level, 0.0, 0.0)
         assert watch.rivals == expected
 
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recaudit.datasets.errors import InputError
 from recaudit.privacy.signals import percentiles
 from recaudit.recommenders.base import Recipe
-from recaudit.unlearn.approximate.watch import Watch
+from recaudit.unlearn.approximate.watch import Look, Watch, as_popular
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
 
@@ -36,13 +38,58 @@ def test_own_users_are_the_controls_if_they_have_enough(before: Served) -> None:
     assert len(other.controls[0]) == len(before.held_out)
 
 
-def test_look_and_gap_are_mean_percentiles(before: Served) -> None:
+def test_a_look_is_mean_percentiles(before: Served) -> None:
     request = Request.of(before.log, "x", rows=np.arange(0, 400, 3))
     kept = request.retained(before.log)
     watch = Watch(before, request, kept, 0)
-    wanted = [percentiles(before.model, *pairs, kept).mean() for pairs in (watch.forgotten, watch.controls)]
-    assert watch.look(before.model) == pytest.approx(tuple(wanted))
-    assert watch.gap(before.model) == pytest.approx(wanted[0] - wanted[1])
+    forgotten, held = (percentiles(before.model, *pairs, kept) for pairs in (watch.forgotten, watch.controls))
+    found = watch.look(before.model)
+    assert found.forgotten == pytest.approx(forgotten.mean())
+    assert found.held == pytest.approx(held.mean())
+    assert found.level == pytest.approx((held * watch.weights).sum() / watch.weights.sum())
+    assert found == watch.start
+    assert watch.gap(before.model) == found.over(found)
+
+
+def test_the_lower_mark_counts_and_what_all_held_out_pairs_lost_does_not() -> None:
+    start = Look(0.95, 0.8, 0.9, 0.7)
+    assert start.over(start) == pytest.approx(0.15)
+    assert Look(0.8, 0.8, 0.9, 0.7).over(start) == pytest.approx(0.0)
+    assert Look(0.8, 0.6, 0.75, 0.7).over(start) == pytest.approx(0.05)  # items of the request have fallen
+    assert Look(0.8, 0.6, 0.75, 0.5).over(start) == pytest.approx(0.0)  # everything has, and that is spoiled
+
+
+@given(st.integers(0, 1_000), st.integers(1, 300), st.integers(1, 80))
+def test_weights_are_those_of_pairs_as_popular(seed: int, count: int, several: int) -> None:
+    log, draw = small_log(), np.random.default_rng(seed)
+    forgotten, controls = (draw.integers(0, log.n_items, size) for size in (several, count))
+    weights = as_popular(log, log, forgotten, controls)
+    assert weights.shape == (count,)
+    assert (weights >= 0).all()
+    assert weights.sum() == pytest.approx(1.0)
+    assert weights.sum() ** 2 / np.square(weights).sum() >= min(count, 50) - 1e-6
+
+
+def test_popular_items_are_held_against_popular_ones() -> None:
+    log = small_log(users=80, items=60, events=1_600)
+    order = np.argsort(-log.item_counts)
+    controls = np.repeat(np.arange(60), 10)
+    for chosen in (order[:5], order[-5:]):
+        weights = as_popular(log, log, chosen, controls)
+        mean = (weights * log.item_counts[controls]).sum()
+        assert mean == pytest.approx(log.item_counts[chosen].mean(), rel=0.35)
+    halved = log.without(np.isin(log.item, order[:5]) & (np.arange(len(log)) % 2 == 0))
+    after, now = (as_popular(log, then, order[:5], controls) @ log.item_counts[controls] for then in (halved, log))
+    assert after < 0.75 * now
+
+
+def test_held_out_pairs_that_the_request_forgets_are_not_read(before: Served) -> None:
+    assert before.held_out is not None
+    users = np.arange(40)
+    request = Request.of(before.log, "x", users=users)
+    watch = Watch(before, request, request.retained(before.log), 0)
+    assert watch.known
+    assert not np.isin(watch.controls[0], users).any()
 
 
 def test_without_held_out_events_nothing_is_known(before: Served) -> None:

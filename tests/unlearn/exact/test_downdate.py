@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,21 @@ def test_equals_a_fit_of_the_retain_set() -> None:
     after = unlearner.forget(unlearner.prepare(served(EASE, log), 0), request, 0)
     fresh = served(EASE, request.retained(log))
     np.testing.assert_allclose(scores(after.model, log), scores(fresh.model, log), atol=1e-5)
+
+
+def test_rows_are_not_spread_out_where_all_is_inverted_anew() -> None:
+    """Old and new rows of 5,000 users would be 16 MB here, of 58,000 users they were a gigabyte."""
+    draw = np.random.default_rng(0)
+    user, item = (draw.integers(0, size, 40_000).astype(np.int32) for size in (5_000, 200))
+    log = InteractionLog(user, item, np.arange(5_000).astype(str), np.arange(200).astype(str))
+    before = Downdate().prepare(served(EASE, log), 0)
+    request = Request.of(log, "x", rows=np.arange(20_000))
+    tracemalloc.start()
+    after = Downdate().forget(before, request, 0)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 8e6
+    np.testing.assert_allclose(after.memory, _inverse(request.retained(log), 20.0), atol=1e-12)
 
 
 def test_ids_of_a_long_stream_do_not_drift() -> None:

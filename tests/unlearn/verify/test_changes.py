@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
-from recaudit.unlearn.verify.changes import changes, left_rows, traces
+from recaudit.datasets.log import InteractionLog
+from recaudit.unlearn.verify.changes import changes, hindrances, traces
 
 USERS, ITEMS = np.array([1, 2]), np.array([0])
 BEFORE = {"user": torch.ones(4, 2), "item": torch.ones(3, 2), "bias": torch.zeros(2)}
@@ -33,12 +36,28 @@ def test_another_shape_is_a_change_of_every_row() -> None:
     assert first.rows == 4
 
 
-def test_rows_of_deleted_users_that_stayed() -> None:
-    after = {name: tensor.clone() for name, tensor in BEFORE.items()}
-    assert left_rows(BEFORE, after, USERS) == 2
-    after["user"][1] += 1
-    assert left_rows(BEFORE, after, USERS) == 1
-    assert left_rows(BEFORE, {"user": BEFORE["user"] + 1}, USERS) == 0
-    zeros = {"user": torch.zeros(4, 2)}
-    assert left_rows(zeros, zeros, USERS) == 0  # nothing was known, nothing is left
-    assert left_rows({"item_weights": torch.ones(3, 3)}, {"item_weights": torch.ones(3, 3)}, USERS) == 0
+class Rows:
+    """A model that gives each user the list of the user's own row, whatever history it is shown."""
+
+    n_users, n_items = 4, 3
+
+    def __init__(self, state: dict[str, torch.Tensor]) -> None:
+        self.kept = state
+
+    def scores(self, users: np.ndarray, history: InteractionLog) -> Any:
+        return (self.kept["user"][users] @ self.kept["item"].T).numpy()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return self.kept
+
+
+def test_what_cannot_be_called_honoured() -> None:
+    state = {"user": torch.arange(8.0).reshape(4, 2), "item": torch.arange(6.0).reshape(3, 2)}
+    before = Rows(state)
+    rows_only = Rows({**state, "user": state["user"] + 1})
+    trained = Rows({"user": state["user"] + 1, "item": state["item"] + 1})
+    none = np.empty(0, np.int64)
+    assert hindrances(before, rows_only, USERS) == ["unfolded", "unmoved"]
+    assert hindrances(before, rows_only, none) == ["unmoved"]
+    assert hindrances(before, trained, USERS) == ["unfolded"]
+    assert hindrances(before, trained, none) == []

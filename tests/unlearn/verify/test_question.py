@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from recaudit.datasets.errors import DataError
 from recaudit.datasets.log import InteractionLog
@@ -77,6 +78,35 @@ def test_controls_are_as_popular_as_the_forget_set() -> None:
     weighted = np.average(counts[asked.control_item], weights=asked.weights)
     wanted = counts[asked.item].mean()
     assert abs(weighted - wanted) < 0.3 * abs(plain - wanted)
+
+
+@pytest.mark.parametrize("kind", ["part-of-users", "core-users"])
+def test_random_items_are_none_that_the_user_has(kind: str) -> None:
+    own = split()
+    asked = question(own, draw(own.train, kind, 300, 2))
+    assert not pairs(asked.user, asked.other) & pairs(LOG.user, LOG.item)
+    assert len(np.unique(asked.other)) > 20
+
+
+def test_rows_are_read_as_they_are_served() -> None:
+    """A row made from all forgotten events: folded in, the user is known by the first half alone."""
+    own = split()
+    request = draw(own.train, "users", 300, 1)
+    asked = question(own, request)
+    recipe = Recipe("ials", {"dim": 8})
+    clean, before = fit(recipe, request.retained(own.train), 0), fit(recipe, own.train, 0)
+    rows = torch.from_numpy(request.whole_users(own.train))
+    state = {name: tensor.clone() for name, tensor in clean.state().items()}
+    assert answers(clean, asked)["served"].mean() == 0.5  # one list for all of them
+    assert answers(before, asked)["served"].mean() > 0.65
+    made = own.train.matrix()[rows.numpy()] @ clean.state()["item_vectors"].numpy()
+    state["user_vectors"][rows] = torch.from_numpy(made)
+    clean.load(state, clean.n_users, clean.n_items)
+    assert answers(clean, asked)["served"].mean() > 0.55
+    state["user_vectors"][rows] = torch.from_numpy(made.mean(axis=0))  # a fallback
+    clean.load(state, clean.n_users, clean.n_items)
+    assert answers(clean, asked)["served"].mean() == 0.5
+    assert not answers(fit(Recipe("ease", {}), own.train, 0), asked)["served"].size
 
 
 def test_nothing_held_out() -> None:

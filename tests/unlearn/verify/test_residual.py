@@ -59,10 +59,10 @@ def test_needed_power_of_the_notes() -> None:
 
 
 def test_of_a_distance_only_too_much_speaks_against_a_model() -> None:
-    near = residual("d", 0.1, [0.5, 0.52, 0.54], [0.8, 0.82], distance=True)
+    near = residual("d", 0.1, [0.5, 0.52, 0.54], [0.8, 0.82], one_sided=True)
     assert near.p > 0.9
     assert near.beyond(0.3) < 0
     assert residual("d", 0.1, [0.5, 0.52, 0.54], [0.8, 0.82]).beyond(0.3) > 0
-    far = residual("d", 0.8, [0.5, 0.52, 0.54], [0.8, 0.82], distance=True)
+    far = residual("d", 0.8, [0.5, 0.52, 0.54], [0.8, 0.82], one_sided=True)
     assert far.p < 0.01
     assert far.beyond(0.3) > 0

@@ -9,42 +9,39 @@ import torch
 
 from ....recommenders.base import Recipe
 from ....recommenders.catalogue import build
-from ..watch import Watch
+from ..watch import Look, Watch
 
 
 @dataclass(frozen=True, eq=False)
 class Aim:
-    """Pairs to watch, and where the held-out ones stood before anything was pushed.
-
-    A fixed mark: a method that ruins the rows of the request's users drags their held-out pairs down with the
-    forgotten ones, and would meet a mark that moves along.
+    """Pairs to watch, and where they stood before anything was pushed.
 
     Attributes:
         watch: the pairs.
         recipe: the victim's.
-        height: mean percentile of the held-out pairs after the edges were removed.
+        start: the look after the edges were removed.
     """
 
     watch: Watch
     recipe: Recipe
-    height: float
+    start: Look
 
     @classmethod
     def at(cls, watch: Watch, recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Aim:
         """The aim, from the state with the edges removed and nothing else changed."""
-        return cls(watch, recipe, _look(watch, recipe, state)[1])
+        return cls(watch, recipe, _look(watch, recipe, state))
 
     def miss(self, state: Mapping[str, torch.Tensor]) -> tuple[float, float]:
-        """How far the forgotten pairs stand above the mark (below 0: pushed too far), and the distance in all.
+        """How far the forgotten pairs stand too high (`Look.over`), and the distance in all.
 
-        The distance, at least 0, is the absolute value of the first plus what the held-out pairs have lost.
+        The distance, at least 0, is the absolute value of the first plus what all held-out pairs have lost.
         """
-        forgotten, held = _look(self.watch, self.recipe, state)
-        over = forgotten - self.height
-        return over, abs(over) + max(0.0, self.height - held)
+        now = _look(self.watch, self.recipe, state)
+        over = now.over(self.start)
+        return over, abs(over) + max(0.0, self.start.held - now.held)
 
 
-def _look(watch: Watch, recipe: Recipe, state: Mapping[str, torch.Tensor]) -> tuple[float, float]:
+def _look(watch: Watch, recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Look:
     model = build(recipe)
     model.load(state, watch.history.n_users, watch.history.n_items)
     return watch.look(model)

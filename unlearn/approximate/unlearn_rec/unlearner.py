@@ -82,6 +82,7 @@ class UnlearnRec(Unlearner):
         "Chen, Xia, Huang 2025, Pre-training for Recommendation Unlearning, SIGIR; arXiv 2505.22649"
     )
     config_type: ClassVar[type[UnlearnRecConfig]] = UnlearnRecConfig
+    version: ClassVar[int] = 2
     config: UnlearnRecConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
@@ -103,13 +104,15 @@ class UnlearnRec(Unlearner):
     def forget(self, served: Served, request: Request, seed: int) -> Served:
         """See Unlearner; prepares first if that was not done."""
         if self.config.encoder and served.memory is None:
-            served = self.prepare(served, seed)
+            served = self.prepare(replace(served, held_out=served.unseen(request)), seed)
         log = request.retained(served.log)
+        if not len(request):
+            return served.after(request, log, served.model)
         with one_thread():
             state = self._unlearned(served, request, log, seed)
         model = build(served.recipe)
         model.load(state, log.n_users, log.n_items)
-        return replace(served, log=log, model=model)
+        return served.after(request, log, model)
 
     def _unlearned(
         self, served: Served, request: Request, log: InteractionLog, seed: int
@@ -244,7 +247,7 @@ class UnlearnRec(Unlearner):
             return Push(self.config.unlearn, 0.0)
         user, item = (torch.from_numpy(side) for side in watch.controls)
         scores = pair_scores(final[user], final[item + watch.history.n_users], backbone.config)
-        return Push(self.config.unlearn, float(scores.mean()))
+        return Push(self.config.unlearn, float(np.average(scores.numpy(), weights=watch.weights)))
 
     def _encoder(self, memory: Any, final: torch.Tensor) -> InfluenceEncoder:
         config = self.config

@@ -20,7 +20,7 @@ from recaudit.recommenders.propagation import adjacency, propagate
 from recaudit.recommenders.sampling import Positives
 from recaudit.unlearn.approximate.unlearn_rec.aim import Aim
 from recaudit.unlearn.approximate.unlearn_rec.unlearner import Memory, UnlearnRec, UnlearnRecConfig, simulated
-from recaudit.unlearn.approximate.watch import Watch
+from recaudit.unlearn.approximate.watch import Look, Watch
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
 
@@ -151,9 +151,9 @@ def test_forgotten_pairs_fall_towards_the_held_out_ones_and_stop(memorised: Serv
     watch = Watch(memorised, request, kept, 0)
     before, now = (stands(part.model, gone, kept) for part in (edges, tuned))
     aim = Aim.at(watch, memorised.recipe, edges.trained.state())
-    assert before > aim.height + 0.05, "the toy must memorise"
-    assert now < before - 0.3 * (before - aim.height)
-    assert now > aim.height - 0.05
+    assert before > aim.start.level + 0.05, "the toy must memorise"
+    assert now < before - 0.3 * (before - aim.start.level)
+    assert now > aim.start.level - 0.05
     assert aim.miss(tuned.trained.state())[1] < aim.miss(edges.trained.state())[1]
 
 
@@ -172,7 +172,8 @@ def test_a_model_already_below_the_mark_is_not_pushed(memorised: Served) -> None
 def test_the_distance_counts_ruined_held_out_pairs(memorised: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     request = halves(memorised.log)
     watch = Watch(memorised, request, request.retained(memorised.log), 0)
-    looks = iter([(0.95, 0.8), (0.9, 0.8), (0.8, 0.6), (0.7, 0.9)])
+    held = [(0.95, 0.8), (0.9, 0.8), (0.8, 0.6), (0.7, 0.9)]
+    looks = iter([Look(forgotten, level, level, level) for forgotten, level in held])
     monkeypatch.setattr(watch, "look", lambda model: next(looks))
     state = memorised.trained.state()
     aim = Aim.at(watch, memorised.recipe, state)
