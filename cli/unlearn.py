@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import canaries, shadows
+from . import canaries, drawing, shadows
 from . import options as opt
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 RequestFile = Annotated[Path, typer.Option("--request", help="What is to be forgotten, .csv or .jsonl.")]
+app.command("draw")(drawing.draw)
 app.command("plant")(canaries.plant)
 app.command("canaries")(canaries.canaries)
 app.command("attack")(shadows.attack)

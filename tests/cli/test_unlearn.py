@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from recaudit import __version__
 from recaudit.cli.program import app
 from recaudit.recommenders.checkpoint import open_checkpoint, save_checkpoint
+from recaudit.unlearn.drawing import draw
+from recaudit.unlearn.reading import read_requests
 
 from .conftest import Recaudit
 
@@ -163,6 +165,20 @@ def test_bad_requests_change_nothing(checkpoint: Path, tmp_path: Path, text: str
     head = ("unlearn", "run", "--model", checkpoint, "--method", "downdate")
     refused(*head, "--request", path, "--out", out, words=words)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("kind", ["core-users", "items", "pairs", "part-of-users"])
+def test_a_drawn_request_asks_for_what_was_drawn(kind: str, checkpoint: Path, tmp_path: Path) -> None:
+    log = open_checkpoint(checkpoint).split.train
+    out = tmp_path / "drawn.csv"
+    ask = ["unlearn", "draw", "--model", str(checkpoint), "--kind", kind, "--pairs", "60", "--out", str(out)]
+    first = CliRunner().invoke(app, ask)
+    assert first.exit_code == 0, first.output
+    wanted, (found,) = draw(log, kind, 60, 0), read_requests(out, log)  # type: ignore[arg-type]
+    assert (found.rows == wanted.rows).all() and (found.users == wanted.users).all()
+    assert f"{len(wanted):,} events" in first.output
+    refused(*ask, words=("drawn.csv", "--overwrite"))
+    refused(*ask[:-4], "--pairs", 10**9, "--out", tmp_path / "other.csv", words=("cannot be drawn",))
 
 
 def test_methods_that_do_not_fit(checkpoint: Path, gone: Path, tmp_path: Path) -> None:
