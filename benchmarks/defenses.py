@@ -160,7 +160,12 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
 
     rows = rows.assign(left=shift(rows), case=rows[KEYS[:4]].agg(" ".join, axis=1))
     left = rows.pivot_table("left", "defense", "case", sort=False)
-    change = left - left.loc[NONE]
+    # by target and seed, since a defence may have been run with fewer of them than the undefended model
+    trial = ["case", "item", "seed"]
+    undefended = rows[rows.defense == NONE].set_index(trial)["left"].rename("undefended")
+    paired = rows.join(undefended, on=trial)
+    paired["change"] = paired["left"] - paired["undefended"]
+    change = paired.pivot_table("change", "defense", "case", sort=False)[left.columns]
     left = left.loc[sorted(left.index, key=lambda name: (name != NONE, change.loc[name].mean()))]
     change, price = change.loc[left.index], _price(rows)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recaudit"}):
@@ -174,7 +179,7 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
             if not np.isnan(value):
                 axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7)
         bar = figure.colorbar(image, shrink=0.8)
-        bar.set_label("more or less than undefended", fontsize=7)
+        bar.set_label("more or less than undefended, paired", fontsize=7)
         bar.ax.tick_params(labelsize=6)
         axis.set_title("log2 rank shift that is left\n(in brackets: change of NDCG@20 without attack)", fontsize=8)
         figure.savefig(path, facecolor="white", metadata={"Date": None} if path.suffix == ".svg" else None)
