@@ -17,8 +17,10 @@ Arm = Literal["real", "permuted", "random-items", "none"]
 """Texts as they are; texts of accounts permuted; random vectors for the items' texts; no texts at all."""
 Reading = Literal["mean", "prompt"]
 """The mean of the vectors of an account's items; the vector of a prompt that tells its titles and asks for fraud."""
-READINGS = "of accounts: mean, of the vectors of their items' texts; prompt, the encoder's vector of a prompt with the "
-READINGS += "account's titles and the question how likely it is a fraudster, as LoRec has it (a prompt an account)"
+READINGS = (
+    "of accounts: mean, of the vectors of their items' texts; prompt, the encoder's vector of a prompt with the "
+    "account's titles and the question how likely it is a fraudster, as LoRec has it (a prompt an account)"
+)
 
 
 def item_vectors(log: InteractionLog, arm: Arm, encoder: str, rng: np.random.Generator) -> Float32 | None:
@@ -69,10 +71,10 @@ def readings(
     return found[rng.permutation(len(found))] if arm == "permuted" else found
 
 
-def prompts(log: InteractionLog, histories: Histories) -> list[str]:
-    """A prompt for each history, with the titles of its items in order."""
+def prompts(log: InteractionLog, histories: Histories, scenario: str = "product") -> list[str]:
+    """A prompt for each history, with the titles of its items in order; `scenario` is what is recommended."""
     titles = np.array(item_texts(log, ("title",)), object)
     return [
-        account_prompt("product", titles[histories.items[start : start + length]].tolist())
+        account_prompt(scenario, titles[histories.items[start : start + length]].tolist())
         for start, length in zip(histories.start.tolist(), histories.length.tolist(), strict=True)
     ]

@@ -10,12 +10,12 @@ from pydantic import Field
 from ...datasets.errors import DataError, InputError
 from ...datasets.log import InteractionLog
 from ...language.answers import verdicts
-from ...language.chat import account_prompt
 from ...language.opening import open_chat
-from ...language.texts import item_texts, why_no_texts
+from ...language.texts import why_no_texts
 from ...recommenders.base import Recipe
-from ...recommenders.sequences import ordered
 from ..base import Detector, DetectorConfig, Float64
+from ..histories import Histories
+from ..texts import prompts
 
 _READ = ("title",)  # of the item table: the prompt speaks of titles, and nothing else leaves the machine
 
@@ -60,20 +60,15 @@ class LLMPrompt(Detector):
         """
         if not self.config.chat:
             raise InputError(f"{self.name} needs a model: --set chat=endpoint:MODEL@https://HOST/v1 or a folder")
-        titles = np.array(item_texts(log, _READ), object)
-        offsets, items = ordered(log)
-        active = np.flatnonzero(np.diff(offsets))
-        prompts = [
-            account_prompt(self.config.scenario, titles[items[offsets[user] : offsets[user + 1]]].tolist())
-            for user in active.tolist()
-        ]
+        active = np.flatnonzero(log.user_counts)
+        asked = prompts(log, Histories.of_accounts(log, active), self.config.scenario)
         found = np.zeros(log.n_users)
-        if prompts:
-            said = verdicts(open_chat(self.config.chat), prompts)
-            if 2 * said.unreadable > len(prompts):
+        if asked:
+            said = verdicts(open_chat(self.config.chat), asked)
+            if 2 * said.unreadable > len(asked):
                 raise DataError(
                     f"{self.name}: no answer of {self.config.chat} could be read for {said.unreadable:,} of "
-                    f"{len(prompts):,} accounts, too many; set `chat` to a model that answers yes or no"
+                    f"{len(asked):,} accounts, too many; set `chat` to a model that answers yes or no"
                 )
             self.notes = {"unreadable": float(said.unreadable)}
             probability = said.probability

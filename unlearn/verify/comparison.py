@@ -19,8 +19,6 @@ FEWEST = 3
 """Retrains that distances from them need: two are equally far from each other, which is no spread."""
 _LISTS = "the lists are none that a retrain makes"
 _ROWS = "rows of deleted users still tell what they did"
-
-
 SERVED = "mean percentile of deleted users' pairs by the rows kept of them"
 
 
