@@ -36,7 +36,8 @@ from recaudit.unlearn.drawing import draw
 from recaudit.unlearn.request import Request
 from recaudit.unlearn.trial import Trial
 from recaudit.unlearn.verification import PROTOCOL
-from recaudit.unlearn.verify.question import answers, question
+from recaudit.unlearn.verify.question import Question, answers, question
+from recaudit.unlearn.verify.rows import Learnt, learnt
 from recaudit.unlearn.verify.verdict import verdict
 
 RETRAINS, REFITS = 8, 4
@@ -76,18 +77,24 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             request = drawn(target.split.train, name, repetition)
             asked = question(target.split, request, in_order=reads_order(target.recipe))
             retrains = kept(target, request, store, options)
-            befores = [answers(own.model, asked) for own in served]
+            rows = learnt(target, request)
+
+            def read(model: Any, asked: Question = asked, rows: Learnt | None = rows) -> dict[str, Any]:
+                return {**answers(model, asked), **({} if rows is None else rows.kept(model.state()))}
+
+            befores = [read(own.model) for own in served]
             cases = [("retrain", own, others, befores[1:]) for own, others in turns(retrains)]
             cases += [("do-nothing", own, retrains[1:], others) for own, others in turns(befores)]
             if has_rows:
-                new = [answers(rows_only.forget(own, request, 0).model, asked) for own in served]
+                new = [read(rows_only.forget(own, request, 0).model) for own in served]
                 cases += [
                     ("rows-only", own, retrains[1:], befores[:turn] + befores[turn + 1 :])
                     for turn, own in enumerate(new)
                 ]
             counted: dict[str, int] = {}
+            checkpoint = read(target.model)
             for side, after, clean, dirty in cases:
-                found = verdict(after, clean, dirty, asked.weights, groups=asked.groups)
+                found = verdict(after, clean, dirty, asked.weights, groups=asked.groups, checkpoint=checkpoint)
                 first = found.statistics[0]
                 turn = counted[side] = counted.get(side, -1) + 1
                 yield {
@@ -108,12 +115,7 @@ def kept(target: Target, request: Request, store: Store, options: argparse.Names
     with progress(f"{options.model} {request.label}") as step:
         _, failures = run_plan(plan, target, PROTOCOL, store, jobs=options.jobs, progress=step)
     assert not failures, failures
-    wanted = ("forgotten", "controls", "touched", "neighbours", "forgotten_score", "random_score")
-    found = []
-    for key in keyed:
-        arrays = store.arrays(key)
-        found.append({name: arrays[name] for name in wanted})
-    return found
+    return [dict(store.arrays(key)) for key in keyed]
 
 
 def drawn(log: InteractionLog, name: str, repetition: int) -> Request:
