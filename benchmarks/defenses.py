@@ -2,7 +2,7 @@
 
     python benchmarks/defenses.py --shared ../shared --work DIR --data automotive --model lightgcn --sizes 1%
         --attacks popular,pga --defenses t-ce,vat,together,lorec:arm=permuted;cross_fit=5 [--targets 5]
-        [--seeds 3] [--draws 1]
+        [--seeds 3] [--draws 1] [--skip 0]
     python benchmarks/defenses.py --table | --plot docs/images/defenses.svg
 
 Every trial of `attacks.py` (published targets where there are any, else cold items) undefended and with each defence,
@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=5, help="target items")
     parser.add_argument("--seeds", type=int, default=3, help="refits for each target")
     parser.add_argument("--draws", type=int, default=1, help="draws of targets, each with its own refit seeds")
+    parser.add_argument("--skip", type=int, default=0, help="draws that were measured before and are left out")
     parser.add_argument("--rows", type=Path, default=Path(__file__).parent / "results" / "defenses.csv")
     parser.add_argument("--table", action="store_true", help="print the tables of the rows")
     parser.add_argument("--plot", type=Path, help="draw the heat map of the rows into this file")
@@ -72,7 +73,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
         items=DATA[options.data][3][: options.targets], per_stratum=options.targets, seeds_per_target=options.seeds,
         control_seeds=options.seeds,
     )  # fmt: skip
-    designs = [make_design(target, settings, "push", draw) for draw in range(options.draws)]
+    designs = [make_design(target, settings, "push", draw) for draw in range(options.skip, options.draws)]
     protections: dict[str, Protection | None] = {NONE: None}
     for text in options.defenses.split(","):
         name, _, own = text.partition(":")
