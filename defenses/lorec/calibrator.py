@@ -23,25 +23,50 @@ class _Block(torch.nn.Module):
         self.forward_in = torch.nn.Linear(width, INNER)
         self.forward_out = torch.nn.Linear(INNER, width)
 
-    def encode(self, x: torch.Tensor, seen: torch.Tensor, drop: Dropout, wanted: torch.Tensor | None) -> torch.Tensor:
+    def encode(self, x: torch.Tensor, seen: torch.Tensor, drop: Dropout) -> torch.Tensor:
         """Outputs of real places, float [T, w], from inputs, float [T, w], and where those are, bool [B, L].
 
         Args:
             x: real places alone, row after row: half of what is filled up would be filling.
             seen: T of them true.
             drop: dropout.
-            wanted: int64 [N], whose outputs are wanted; all if None.
         """
-        parts = x.new_zeros(*seen.shape, 3 * x.shape[1])
-        parts[seen] = self.query_key_value(self.attention_norm(x))
+        parts = _filled(self.query_key_value(self.attention_norm(x)), seen)
         query, key, value = parts.view(*seen.shape, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
         read = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None, :])
-        own = read.transpose(1, 2).flatten(2)[seen]
-        if wanted is not None:
-            x, own = x[wanted], own[wanted]
-        x = x + drop(self.attention_out(own))
+        return self._forward(x, read.transpose(1, 2).flatten(2)[seen], drop)
+
+    def summarise(self, x: torch.Tensor, seen: torch.Tensor, drop: Dropout) -> torch.Tensor:
+        """Outputs of the first place of each history alone, float [B, w]; see encode.
+
+        One query a history needs no key and no value of any place: keys are folded into the query, values into what is
+        read. A bias of keys moves all scores alike, so that it is left out.
+        """
+        width = x.shape[1]
+        places = self.attention_norm(x)
+        length = seen.sum(1)
+        heads = length.cumsum(0) - length
+        query, key, value = self.query_key_value.weight.view(3, HEADS, -1, width)
+        own_bias, _, value_bias = self.query_key_value.bias.view(3, HEADS, -1)
+        asked = torch.einsum("bw,hdw->bhd", places[heads], query) + own_bias
+        folded = torch.einsum("bhd,hdw->bhw", asked, key)
+        filled = _filled(places, seen)
+        scores = (folded @ filled.transpose(1, 2)) * (HEADS / width) ** 0.5
+        shares = scores.masked_fill(~seen[:, None], -torch.inf).softmax(-1)
+        read = torch.einsum("bhw,hdw->bhd", shares @ filled, value) + value_bias
+        return self._forward(x[heads], read.flatten(1), drop)
+
+    def _forward(self, x: torch.Tensor, read: torch.Tensor, drop: Dropout) -> torch.Tensor:
+        x = x + drop(self.attention_out(read))
         added: torch.Tensor = x + drop(self.forward_out(functional.gelu(self.forward_in(self.forward_norm(x)))))
         return added
+
+
+def _filled(x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Real places, float [T, w], where they are, and zeros: float [B, L, w]."""
+    filled = x.new_zeros(*seen.shape, x.shape[1])
+    filled[seen] = x
+    return filled
 
 
 class Calibrator(torch.nn.Module):
@@ -89,11 +114,10 @@ class Calibrator(torch.nn.Module):
         first = self.summary.expand(len(states), 1, -1)
         seen = functional.pad(valid, (1, 0), value=True)
         x = drop((torch.cat([first, states], 1) + self.position[: seen.shape[1]])[seen])
-        length = seen.sum(1)
-        heads = length.cumsum(0) - length
-        for number, block in enumerate(self.blocks):
-            own: _Block = block  # type: ignore[assignment]
-            x = own.encode(x, seen, drop, heads if number == BLOCKS - 1 else None)  # at last the summaries alone
+        *deep, last = self.blocks
+        for block in deep:
+            x = block.encode(x, seen, drop)  # type: ignore[operator]
+        x = last.summarise(x, seen, drop)  # type: ignore[operator]
         found: torch.Tensor = self.last_norm(x)
         return found
 

@@ -75,3 +75,16 @@ def test_it_learns_what_can_be_learnt() -> None:
         optimiser.step()
     found = judged(own, states, valid)
     assert float(found[:16].min()) > float(found[16:].max())
+
+
+def test_the_last_block_reads_summaries_as_if_it_had_read_every_place() -> None:
+    block = made().blocks[1]
+    torch.nn.init.normal_(block.query_key_value.bias, generator=torch_rng(2, "bias"))
+    seen = torch.arange(6) < torch.tensor([6, 3, 1, 4, 2])[:, None]
+    places = torch.randn(int(seen.sum()), 8, generator=torch_rng(3, "places"), requires_grad=True)
+    heads = seen.sum(1).cumsum(0) - seen.sum(1)
+    short, long = block.summarise(places, seen, SILENT), block.encode(places, seen, SILENT)[heads]
+    assert torch.allclose(short, long, atol=1e-6)
+    direction = torch.randn(5, 8, generator=torch_rng(4, "direction"))
+    (one,), (other,) = (torch.autograd.grad((found * direction).sum(), places) for found in (short, long))
+    assert torch.allclose(one, other, atol=1e-5)
