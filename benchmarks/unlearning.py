@@ -21,25 +21,29 @@ from typing import Any
 import pandas as pd
 from victims import add_options, fields, prepared
 
+from recaudit.audit.bench import Protocol
 from recaudit.audit.cell import Cell
 from recaudit.audit.engine import Plan, run_plan
+from recaudit.audit.evidence import CellResult
 from recaudit.audit.store import Store
 from recaudit.cli.progress import progress
 from recaudit.datasets.seeding import derive
+from recaudit.fairness.side import ExposureMeasures
 from recaudit.recommenders.catalogue import reads_order
 from recaudit.recommenders.target import Target
 from recaudit.unlearn.catalogue import build, names, unlearner_class
-from recaudit.unlearn.check import CONTROLS
+from recaudit.unlearn.check import CONTROLS, by_activity
 from recaudit.unlearn.drawing import draw
 from recaudit.unlearn.request import Request
 from recaudit.unlearn.trial import How, Trial
-from recaudit.unlearn.verification import PROTOCOL, references
+from recaudit.unlearn.verification import references
 from recaudit.unlearn.verify.question import question
-from recaudit.unlearn.verify.verdict import verdict
+from recaudit.unlearn.verify.verdict import Verdict, verdict
 
 KEYS = ["data", "model", "request", "method"]
 EACH = [*KEYS, "draw", "seed"]
-UTILITY = ("recall@20", "ndcg@20")
+UTILITY = ("recall@20", "ndcg@20", "exposure/gini")
+PROTOCOL = Protocol((10, 20), (ExposureMeasures(),))
 
 
 def main() -> None:
@@ -114,23 +118,35 @@ def judged(
     with progress(f"{options.data} {options.model} {request.label}") as step:
         results, failures = run_plan(plan, target, PROTOCOL, store, jobs=options.jobs, progress=step)
     assert not failures, failures
-    weights = question(target.split, request, in_order=reads_order(target.recipe)).weights
+    asked = question(target.split, request, in_order=reads_order(target.recipe))
+    checkpoint = results.arrays(tried["do-nothing", 0])
     head = head | {"events": len(request)}
+    left = request.retained(target.split.train).user_counts
+
+    def kept(name: str, seed: int, cell: Cell, found: Verdict) -> dict[str, Any]:
+        arrays = results.arrays(cell)
+        there = left[arrays["users"]] > 0  # who is gone is served by nobody
+        sides = by_activity(arrays["ndcg@20"][there], target.split.train.user_counts[arrays["users"][there]])
+        return row(head | {"method": name, "seed": seed}, results[cell], sides, found)
+
     clean, dirty = ([results.arrays(cell) for cell in plain[how]] for how in HOWS)
     for seed, cell in enumerate(plain["retrain"]):
         others = clean[:seed] + clean[seed + 1 :]
-        found = verdict(clean[seed], others, dirty, weights)
-        yield row(head | {"method": "retrain", "seed": seed}, results[cell], found)
+        found = verdict(clean[seed], others, dirty, asked.weights, groups=asked.groups, checkpoint=checkpoint)
+        yield kept("retrain", seed, cell, found)
     for (text, seed), cell in tried.items():
         clean, dirty = ([results.arrays(own) for own in groups[text][how]] for how in HOWS)
-        found = verdict(results.arrays(cell), clean, dirty, weights)
-        yield row(head | {"method": text, "seed": seed}, results[cell], found)
+        before = None if unlearner_class(methods[text][0]).own_model else checkpoint
+        found = verdict(
+            results.arrays(cell), clean, dirty, asked.weights, groups=asked.groups, checkpoint=before
+        )  # fmt: skip
+        yield kept(text, seed, cell, found)
 
 
 HOWS: tuple[How, How] = ("retrain", "refit")
 
 
-def row(head: dict[str, Any], result: Any, found: Any) -> dict[str, Any]:
+def row(head: dict[str, Any], result: CellResult, sides: dict[str, float], found: Verdict) -> dict[str, Any]:
     """What is kept of one model."""
     first, second = found.statistics[:2]
     described = {name: values[0] for name, values in found.described.items()}
@@ -138,6 +154,7 @@ def row(head: dict[str, Any], result: Any, found: Any) -> dict[str, Any]:
         "rho": first.rho, "rho_low": first.rho_interval[0], "rho_high": first.rho_interval[1], "power": first.power,
         "percentile": first.value, "auc": second.value, "auc_retrains": second.reference, "auc_before": second.before,
         **described, **{name: result.values.get(name) for name in UTILITY},
+        **{f"ndcg@20 {name}": value for name, value in sides.items()},
     }  # fmt: skip
     costs = {
         "prepare_s": result.costs.get("prepare", 0.0),
@@ -149,25 +166,35 @@ def row(head: dict[str, Any], result: Any, found: Any) -> dict[str, Any]:
 
 def tables(rows: pd.DataFrame) -> None:
     """A table for each victim and request."""
-    head = "method|verdicts|rho|AUC against held-out|MI-BF|MI-NG|Recall@20|NDCG@20|request, s|prepared once, s|faster"
+    head = (
+        "method|verdicts|rho|AUC against held-out|MI-BF|MI-NG|Recall@20|NDCG@20|of the active|Gini|request, s|"
+        "prepared once, s|faster|pays after"
+    )
     for key, part in rows.groupby(KEYS[:3], sort=False):
         retrain = part[part.method == "retrain"]
         draws = "" if part.draw.nunique() < 2 else f"{part.draw.nunique()} draws; "
         auc = f"AUC of retrains {retrain.auc.mean():.3f}, before {part.auc_before.mean():.3f}"
         known = f"{draws}{part.events.iloc[0]:,} events; {auc}"
         print(f"\n### {', '.join(key)}\n\n{known}; power {retrain.power.median():.0f}.\n")
-        print("| " + " | ".join(head.split("|")) + " |\n|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+        print(
+            "| "
+            + " | ".join(head.split("|"))
+            + " |\n|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+        )
         order = part.groupby("method").rho.apply(lambda own: own.abs().mean()).sort_values().index
         for name in ["retrain", *(own for own in order if own != "retrain")]:
             own = part[part.method == name]
             told = ", ".join(f"{count} {word}" for word, count in own.outcome.value_counts().items())
             over = " (over-forgotten)" if own.over.any() else ""
             speed = retrain.forget_s.mean() / max(own.forget_s.mean(), 1e-3)
-            faster = f"{speed:.1f}x" if name not in ("retrain", *CONTROLS) else ""
+            gained = retrain.forget_s.mean() - own.forget_s.mean()
+            pays = f"{own.prepare_s.mean() / gained:.1f}" if gained > 0 else "never"
+            faster, pays = (f"{speed:.1f}x", pays) if name not in ("retrain", *CONTROLS) else ("", "")
             cells = [
                 name, told + over, spread(own.rho, 2), f"{own.auc.mean():.3f}", f"{own['MI-BF'].mean():.2f}",
                 f"{own['MI-NG'].mean():.2f}", f"{own['recall@20'].mean():.4f}", spread(own["ndcg@20"], 4),
-                f"{own.forget_s.mean():.1f}", f"{own.prepare_s.mean():.1f}", faster,
+                f"{own['ndcg@20 most active twentieth'].mean():.4f}", f"{own['exposure/gini'].mean():.3f}",
+                f"{own.forget_s.mean():.1f}", f"{own.prepare_s.mean():.1f}", faster, pays,
             ]  # fmt: skip
             print(f"| {' | '.join(cells)} |")
 

@@ -239,7 +239,7 @@ class UnlearningProbe(Probe):
             baseline={"retrained": float(before.mean())}, cells=[results[own].key],
             details={
                 "unlearner": name, "request": kind, "changes": self._sides(own, clean, results),
-                **_by_activity(change, log.user_counts[users]),
+                **by_activity(change, log.user_counts[users]),
             },
         )  # fmt: skip
 
@@ -297,7 +297,7 @@ def _row(own: Statistic) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _by_activity(change: NDArray[np.float64], events: NDArray[np.int64]) -> dict[str, float]:
+def by_activity(change: NDArray[np.float64], events: NDArray[np.int64]) -> dict[str, float]:
     """The mean change of the most active twentieth of the users, and of the others (CURE4Rec's groups)."""
     active = np.zeros(len(change), np.bool_)
     active[np.argsort(-events, kind="stable")[: max(1, len(change) // 20)]] = True
