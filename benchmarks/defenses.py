@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="refits for each target")
     parser.add_argument("--draws", type=int, default=1, help="draws of targets, each with its own refit seeds")
     parser.add_argument("--skip", type=int, default=0, help="draws that were measured before and are left out")
+    parser.add_argument("--called", help="what the rows call the victim, where its model does not say it all")
     parser.add_argument("--rows", type=Path, default=Path(__file__).parent / "results" / "defenses.csv")
     parser.add_argument("--table", action="store_true", help="print the tables of the rows")
     parser.add_argument("--plot", type=Path, help="draw the heat map of the rows into this file")
@@ -105,8 +106,8 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
         for name in protections:
             sides = {side: results[defended(getattr(trial, side), name)] for side in ("control", "attacked")}
             row: dict[str, Any] = {
-                "data": options.data, "model": options.model, "size": size, "attack": attack, "defense": name,
-                "item": item, "seed": trial.attacked.seed,
+                "data": options.data, "model": options.called or options.model, "size": size, "attack": attack,
+                "defense": name, "item": item, "seed": trial.attacked.seed,
             }  # fmt: skip
             for side, result in sides.items():
                 row |= {f"{side}_{value}": result.values.get(f"target/{item}/{value}") for value in TARGET}
