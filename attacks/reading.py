@@ -9,6 +9,7 @@ import numpy as np
 from ..audit.cell import Cell
 from ..audit.evidence import Unit
 from ..audit.probe import Results
+from ..audit.statistics import cluster_means
 from ..datasets.log import InteractionLog
 from .design import Trial
 from .visibility import PREFIX
@@ -87,3 +88,8 @@ class Reader:
 def mean(values: Sequence[float]) -> float | None:
     """The mean; None of nothing."""
     return float(np.mean(values)) if values else None
+
+
+def by_cluster(units: Sequence[Unit]) -> float:
+    """The mean over clusters of their means."""
+    return float(cluster_means([unit.value for unit in units], [unit.cluster for unit in units]).mean())

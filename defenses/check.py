@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from ..attacks.config import InjectionConfig
-from ..attacks.reading import Reader, mean
+from ..attacks.reading import Reader, by_cluster, mean
 from ..audit.cell import Cell
 from ..audit.evidence import Evidence, Unit
 from ..audit.probe import Probe, Results
@@ -17,7 +17,7 @@ from ..datasets.log import InteractionLog
 from ..recommenders.target import Target
 from .asked import Asked, asked_for, sound
 from .catalogue import names
-from .choice import NONE, best, by_cluster, outcomes, trials_of
+from .choice import NONE, best, outcomes, trials_of
 from .design import DefenseDesign, make_defense_design
 from .protection import ACTIVITY, PREFIX
 from .quiet import FAILED, quiet

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..attacks.design import Trial
-from ..attacks.reading import Reader
+from ..attacks.reading import Reader, by_cluster
 from ..audit.cell import Cell
-from ..audit.evidence import Unit
 from ..audit.probe import Results
 from ..datasets.log import InteractionLog
 from .design import DefenseDesign
@@ -86,14 +85,6 @@ def _left(trials: Sequence[Trial], log: InteractionLog, results: Results) -> flo
     """What is left of the rank shift, log2, mean over targets and seeds; None if no trial was computed."""
     units = Reader(log, results, trials).units("log2_rank", -1, watched=True)
     return by_cluster(units) if units else None
-
-
-def by_cluster(units: Sequence[Unit]) -> float:
-    """The mean over clusters of their means."""
-    values: dict[str, list[float]] = {}
-    for unit in units:
-        values.setdefault(unit.cluster, []).append(unit.value)
-    return float(np.mean([np.mean(own) for own in values.values()]))
 
 
 def _prices(before: Sequence[Cell], after: Sequence[Cell], results: Results, measure: str) -> list[float]:

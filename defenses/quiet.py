@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from scipy.stats import binomtest, norm
 
-from ..attacks.reading import mean
+from ..attacks.reading import by_cluster, mean
 from ..audit.cell import Cell
 from ..audit.evidence import Evidence, Unit
 from ..audit.probe import Results
-from .choice import by_cluster
 from .protection import ACTIVITY, PREFIX
 
 FAILED = "no refit with this defence and its control could be compared; see the failures"

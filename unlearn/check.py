@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from ..attacks.config import InjectionConfig
 from ..audit.cell import Cell
 from ..audit.evidence import Evidence
 from ..audit.probe import NotApplicable, Probe, ProbeConfig, Results
@@ -22,6 +23,7 @@ from .drawing import DRAWS, Draw, draw
 from .exact.retrain import Retrain
 from .request import Request
 from .trial import How, Trial
+from .undoing import UndoingDesign, make_undoing_design, undone
 from .verification import limited, references
 from .verify.changes import HINDRANCES
 from .verify.comparison import Answers
@@ -47,6 +49,8 @@ class UnlearningConfig(ProbeConfig):
     refits: int = Field(default=4, ge=2, description="trainings with it")
     margin: float = Field(default=0.3, gt=0, description="how much of the trace may be left, as |rho|")
     cutoff: int = Field(default=20, ge=1, description="K of NDCG@K")
+    injected: InjectionConfig | None = None
+    """Attacks, sizes and targets as in the check "promotion", of which the accounts are forgotten again."""
 
     @field_validator("unlearners", mode="before")
     @classmethod
@@ -81,6 +85,8 @@ class UnlearningProbe(Probe):
     the negative controls get one each. `...utility.ndcg@K`, change of utility against retrains of genuine users, with
     the change for the most active twentieth and the others. `unlearning.best.REQUEST.residual`, that of the
     method with the least among those that honour it, or among all: what a policy judges that names no method.
+    With `injected` also `unlearning.METHOD.injected.ATTACK.SIZE.log2_rank_shift`, what is left of an attack whose
+    accounts are forgotten, beside what the attack gained; of `retrain`, what another seed leaves.
     Methods that serve a model of their own are not compared there: they start from no checkpoint. Retraining counts
     where no method fits that does, is named as such, and is then also run unasked.
     """
@@ -134,6 +140,8 @@ class UnlearningProbe(Probe):
                 for groups in (self._references("", request), self._references(name, request)):
                     found += [*groups["retrain"], *groups["refit"]]
                 found.append(self._forgetting(name, request))
+        if (undoing := self._undoing(target)) is not None:
+            found += undoing.cells()
         return list(dict.fromkeys(found))
 
     def evidence(self, target: Target, results: Results) -> Sequence[Evidence]:
@@ -149,11 +157,23 @@ class UnlearningProbe(Probe):
                     if name not in CONTROLS:
                         found.append(self._utility(name, kind, request, target, results))
             found.append(self._best(kind, {name: own for name, own in residuals.items() if name not in CONTROLS}))
+        if (undoing := self._undoing(target)) is not None:
+            found += undone(self.made, undoing, target.split.train, results)
         for name, why in fitting.items():
             if why is not None and name not in CONTROLS:
                 text = f"unlearner {name} cannot be used on this model: {why}"
                 found.append(self.made(f"{name}.none", text, "none", "none", "higher", missing=text))
         return found
+
+    def _undoing(self, target: Target) -> UndoingDesign | None:
+        """By every method that starts from the model, and by retraining, which shows what the seed alone leaves."""
+        config: UnlearningConfig = self.config
+        if config.injected is None:
+            return None
+        fitting = [name for name, why in self.fitting(target).items() if why is None and name not in CONTROLS]
+        methods = dict.fromkeys([Retrain.name, *(name for name in fitting if not _starts_anew(name))])
+        settings = {name: config.settings.get(name, {}) for name in methods}
+        return make_undoing_design(target, config.injected, settings, self.seed)
 
     def _references(self, name: str, request: Request) -> dict[How, list[Cell]]:
         """Of the method's own kind if it has one, else (and for no method) of the victim's recipe."""

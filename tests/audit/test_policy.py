@@ -252,6 +252,8 @@ def test_costs_that_the_presets_state() -> None:
     trials = 2 * len(own["strata"]) * own["per_stratum"] * own["seeds_per_target"]
     counts.append(len(own["defenses"]) * (own["control_seeds"] + trials))
     counts.append(len(thorough["unlearning"]["requests"]) * asked(thorough["unlearning"]))
+    undone = thorough["unlearning"]["injected"]  # one of its two attacks fits a model
+    counts.append(refits(undone | {"sizes": ("1%",), "per_stratum": 5, "seeds_per_target": 1, "control_seeds": 3}, 1) - 3)
     private = thorough["privacy"]
     trained = sum("epochs" in own for own in private["mitigations"].values())
     counts.append(len(private["units"]) * (1 + trained) * private["models"])
