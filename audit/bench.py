@@ -62,7 +62,9 @@ def compute(cell: Cell, target: Target, protocol: Protocol) -> Computed:
     values, arrays = measured(model, target.split.history, cell, target, protocol)
     values |= standing(model, target.split.history, cell.watch) | dict(injected.observed) | dict(injected.defended)
     result = _result(cell, target, protocol, values, started)
-    seconds = {"craft_seconds": injected.seconds, "defense_seconds": injected.defense_seconds}
+    seconds: dict[str, Any] = {"craft_seconds": injected.seconds, "defense_seconds": injected.defense_seconds}
+    if injected.fit_seconds is not None:
+        seconds["costs"] = {"fit": injected.fit_seconds}
     return Computed(result.model_copy(update=seconds), arrays if cell.keeps_arrays else {})
 
 
@@ -106,12 +108,14 @@ class Injected:
         seconds: CPU seconds of their making.
         defended: what a defence made of them.
         defense_seconds: CPU seconds of the training with it.
+        fit_seconds: CPU seconds of the training, with or without a defence; None of the checkpoint.
     """
 
     observed: Mapping[str, float | None]
     seconds: float | None
     defended: Mapping[str, float | None] = field(default_factory=dict)
     defense_seconds: float | None = None
+    fit_seconds: float | None = None
 
 
 def fitted(cell: Cell, target: Target) -> tuple[Recommender, Injected]:
@@ -125,14 +129,14 @@ def fitted(cell: Cell, target: Target) -> tuple[Recommender, Injected]:
         seconds = round(time.process_time() - started, 3)
         injected = Injected(cell.injection.observe(log, profiles), seconds)
         log = log.with_accounts(profiles)
-    recipe = cell.recipe or target.recipe
+    recipe, started = cell.recipe or target.recipe, time.process_time()
     if cell.defense is None:
-        return fit(recipe, log, cell.seed), injected
-    started = time.process_time()
+        model = fit(recipe, log, cell.seed)
+        return model, replace(injected, fit_seconds=round(time.process_time() - started, 3))
     defended = cell.defense.train(recipe, log, cell.seed)
     seconds = round(time.process_time() - started, 3)
     found = cell.defense.observe(defended, log, target.split.train.n_users)
-    return defended.model, replace(injected, defended=found, defense_seconds=seconds)
+    return defended.model, replace(injected, defended=found, defense_seconds=seconds, fit_seconds=seconds)
 
 
 def _watched_values(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.log import InteractionLog, Profiles
+from ..language.opening import fingerprints
 from ..recommenders.base import Recipe, Recommender
 from ..recommenders.target import Target
 
@@ -180,6 +181,8 @@ class Cell:
         data = [part.fingerprint for part in (split.train, split.valid, split.test)]
         data.append(split.train.features_fingerprint)  # some models read them
         content = [PROTOCOL, self.kind, self.seed, self.params, subject, data, measured]
+        if folders := fingerprints([self.params, recipe]):
+            content.append(folders)
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -46,7 +46,8 @@ class CellResult(Record):
         default=None, description="CPU seconds of training with a defence; not part of the evidence digest"
     )
     costs: dict[str, float] = Field(
-        default_factory=dict, description="CPU seconds by name, of an inquiry; not part of the evidence digest"
+        default_factory=dict,
+        description="CPU seconds by name: steps of an inquiry, 'fit' of a refit; not part of the evidence digest",
     )
     exact: bool = Field(default=True, description="false if a shortcut stood in for retraining from scratch")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,11 @@ class Asked:
     protection: Protection
     control_of: str | None = None
     arm: str | None = None
+
+    def knows(self, attacks: Iterable[str]) -> bool:
+        """Whether it learns from simulations of one of these attacks: what it then finds, it was taught to find."""
+        config = build(self.protection.name, self.protection.settings).config
+        return not set(attacks).isdisjoint(getattr(config, "attacks", ()))
 
 
 def asked_for(labels: Sequence[str], settings: Mapping[str, Mapping[str, Any]], control_arms: bool) -> dict[str, Asked]:

@@ -100,7 +100,7 @@ class DefenseProbe(Probe):
             found += quiet(self.made, name, before, controls, users, results, self.config.cutoff)
         for (name, attack, size), trials in design.trials.items():
             plain, own = Reader(log, results, design.attacks.trials[attack, size]), Reader(log, results, trials)
-            found += self._left(name, attack, size, own, plain)
+            found += self._left(name, attack, size, own, plain, (name, attack) in design.known)
             real = design.trials.get((asked[name].control_of or "", attack, size))
             if real is not None:
                 found.append(self._texts(asked[name], attack, size, Reader(log, results, real), own))
@@ -111,11 +111,13 @@ class DefenseProbe(Probe):
             found.append(self.made(f"{name}.none", text, "none", "none", "higher", missing=text))
         return found
 
-    def _left(self, name: str, attack: str, size: str, defended: Reader, plain: Reader) -> Iterator[Evidence]:
+    def _left(
+        self, name: str, attack: str, size: str, defended: Reader, plain: Reader, known: bool
+    ) -> Iterator[Evidence]:
         k = self.config.cutoff
-        head, under = f"{name}.{attack}.{size}", f"under {size} fake users ({attack}) with {name}"
+        head, under = f"{name}.{attack}.{size}", f"under {size} fake users ({attack}) with {name}{KNOWN * known}"
         cells = sorted({key for trial in defended.trials for key in defended.keys(trial)})
-        details = {"defense": name, "attack": attack, "size": size, **_price(defended)}
+        details = {"defense": name, "attack": attack, "size": size, "attack_known": known, **_price(defended)}
         hits, rank = f"hr@{k}", "log2_rank"
         for value, measure, sign, title, unit, limits in (
             (hits, hits, 1, f"Gain in the share of users with a pushed item in their top {k}",
@@ -127,7 +129,7 @@ class DefenseProbe(Probe):
             if not units:
                 yield self.made(f"{head}.{measure}", f"{title} {under}", measure, unit, "higher", missing=FAILED)
                 continue
-            before = mean([unit.value for unit in plain.units(value, sign, watched=True)])
+            before = mean(_of_the_same(plain, units, value, sign))
             yield self.made(
                 f"{head}.{measure}", f"{title} {under}", measure, unit, "higher",
                 estimate=by_cluster(units), n=len(units), units=units, limits=limits,
@@ -138,7 +140,7 @@ class DefenseProbe(Probe):
         seen = defended.alone(PREFIX + "auc")
         if seen:
             yield self.made(
-                f"{head}.detection.auc", f"How well {name} tells {size} fake users ({attack}) from genuine ones",
+                f"{head}.detection.auc", f"How well {name} tells {size} fake users ({attack}) from genuine ones{KNOWN * known}",
                 "detector_auc", "AUC, 0..1, 0.5 = not at all", "lower", estimate=by_cluster(seen), n=len(seen),
                 units=seen, limits=(0.0, 1.0), details=details, cells=cells,
             )  # fmt: skip
@@ -157,6 +159,7 @@ class DefenseProbe(Probe):
         """How much of the shift in rank the defence takes away, paired by target and seed."""
         units = _paired(plain, defended)
         title = f"How much of the rank shift of {attack} ({size} fake users) {name} takes away"
+        title += KNOWN * details["attack_known"]
         unit = "log2 of the rank, undefended less defended shift, mean over users"
         if not units:
             return self.made(f"{head}.taken", title, "taken", unit, "lower", missing=FAILED)
@@ -198,25 +201,30 @@ class DefenseProbe(Probe):
             why = f"no defence was measured whole at a cost of at most {self.config.tolerance:.1%} of NDCG ({dearest})"
             return self.made("best.log2_rank_shift", title, "log2_rank_shift", unit, "higher", missing=why)
         attack, size = compared[chosen].worst
-        reader = Reader(log, results, trials_of(design, chosen, (attack, size)))
+        known = (chosen, attack) in design.known
+        reader = Reader(log, results, trials_of(design, NONE if known else chosen, (attack, size)))
         title = f"{title}: {chosen}"
+        if known:
+            title += ", which has no credit for this attack, since it simulates it to learn from"
         if chosen == NONE:
             title = (
                 f"What the worst attack does; no defence at a cost of at most {self.config.tolerance:.1%} leaves less"
             )
         units = reader.units("log2_rank", -1, watched=True)
         plain = Reader(log, results, design.attacks.trials[attack, size])
-        before = mean([unit.value for unit in plain.units("log2_rank", -1, watched=True)])
+        before = mean(_of_the_same(plain, units, "log2_rank", -1))
         return self.made(
             "best.log2_rank_shift", title, "log2_rank_shift", unit, "higher",
             estimate=by_cluster(units), n=len(units), units=units,
             baseline={} if before is None else {"undefended": before},
             cells=sorted({key for trial in reader.trials for key in reader.keys(trial)}),
             details={"defense": chosen, "attack": attack, "size": size, "price": compared[chosen].price,
-                     "compared": sorted(compared)},
+                     "attack_known": known, "compared": sorted(compared)},
         )  # fmt: skip
 
 
+KNOWN = ", of an attack that it simulates to learn from"
+"""What is said where a defence is tested on what it was taught."""
 _ACCOUNTS = ("auc", "ap", "ap_by_chance", "precision", "recall", "caught", "false_alarms", "updates", "refused")
 _UPDATES = 64
 """Most earlier judgements of a defence that are told."""
@@ -241,6 +249,12 @@ def _paired(first: Reader, second: Reader) -> list[Unit]:
         for unit in first.units("log2_rank", -1, watched=True)
         if (unit.cluster, unit.seed) in other
     ]
+
+
+def _of_the_same(plain: Reader, units: Sequence[Unit], value: str, sign: int) -> list[float]:
+    """What the undefended model suffers for the same targets and seeds."""
+    there = {(unit.cluster, unit.seed) for unit in units}
+    return [one.value for one in plain.units(value, sign, watched=True) if (one.cluster, one.seed) in there]
 
 
 def _works(plain: Reader) -> bool:

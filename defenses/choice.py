@@ -23,7 +23,8 @@ class Outcome:
     """What a defence came to.
 
     Attributes:
-        left: by attack and size, what is left of the rank shift, log2; means over targets and seeds.
+        left: by attack and size, what is left of the rank shift, log2; means over targets and seeds. Of an attack that
+            the defence simulates to learn from it has no credit: what the undefended model suffers, if that is more.
         price: share of NDCG@K lost without an attack; negative if it gained.
     """
 
@@ -57,23 +58,24 @@ def best(outcomes: Mapping[str, Outcome], tolerance: float) -> str | None:
 
 
 def outcomes(design: DefenseDesign, log: InteractionLog, results: Results, measure: str) -> dict[str, Outcome]:
-    """What every defence came to, as far as it was computed, and `NONE` in the cases any of them was measured against.
+    """What every defence came to, where all of it was computed, and `NONE` in the cases any of them was measured against.
 
     `measure` is what the price is a share of.
     """
+    plain = {case: _left(trials, log, results) for case, trials in design.attacks.trials.items()}
     found = {}
     for name, controls in design.controls.items():
         left = {
-            (attack, size): shift
+            (attack, size): max(shift, plain[attack, size] or shift) if (name, attack) in design.known else shift
             for (defense, attack, size), trials in design.trials.items()
             if defense == name and (shift := _left(trials, log, results)) is not None
         }
         prices = _prices(design.attacks.controls, controls, results, measure)
         if left and prices:
             found[name] = Outcome(left, float(np.mean(prices)))
-    cases = sorted({case for own in found.values() for case in own.left})
-    plain = {case: shift for case in cases if (shift := _left(trials_of(design, NONE, case), log, results)) is not None}
-    return found | ({NONE: Outcome(plain, 0.0)} if plain else {})
+    cases = {case for own in found.values() for case in own.left}
+    undefended = {case: shift for case, shift in sorted(plain.items()) if shift is not None and case in cases}
+    return found | ({NONE: Outcome(undefended, 0.0)} if undefended else {})
 
 
 def trials_of(design: DefenseDesign, name: str, case: tuple[str, str]) -> Sequence[Trial]:
@@ -82,9 +84,10 @@ def trials_of(design: DefenseDesign, name: str, case: tuple[str, str]) -> Sequen
 
 
 def _left(trials: Sequence[Trial], log: InteractionLog, results: Results) -> float | None:
-    """What is left of the rank shift, log2, mean over targets and seeds; None if no trial was computed."""
-    units = Reader(log, results, trials).units("log2_rank", -1, watched=True)
-    return by_cluster(units) if units else None
+    """What is left of the rank shift, log2, mean over targets and seeds; None if a trial failed."""
+    reader = Reader(log, results, trials)
+    units = reader.units("log2_rank", -1, watched=True)
+    return by_cluster(units) if units and reader.complete else None
 
 
 def _prices(before: Sequence[Cell], after: Sequence[Cell], results: Results, measure: str) -> list[float]:

@@ -23,12 +23,14 @@ class DefenseDesign:
         controls: by defence, refits without an attack, one a seed, in the order of `attacks.controls`.
         trials: by defence, attack and size; attacked and control are defended, clones are not.
         inapplicable: by asked-for defence, why it does not fit the model.
+        known: defences and attacks that they learn from simulations of, however the attack is called.
     """
 
     attacks: Design
     controls: Mapping[str, tuple[Cell, ...]]
     trials: Mapping[tuple[str, str, str], tuple[Trial, ...]]
     inapplicable: Mapping[str, str]
+    known: frozenset[tuple[str, str]] = frozenset()
 
     def cells(self) -> list[Cell]:
         """Undefended ones first."""
@@ -69,7 +71,13 @@ def make_defense_design(
             trials[name, attack, size] = tuple(own.trial(trial) for trial in members)
     if not controls:
         raise NotApplicable("; ".join(f"{name}: {why}" for name, why in inapplicable.items()))
-    return DefenseDesign(plain, controls, trials, inapplicable)
+    known = frozenset(
+        (name, attack)
+        for name in controls
+        for attack in dict.fromkeys(attack for attack, _ in plain.trials)
+        if asked[name].knows((attack, *plain.aliases.get(attack, ())))
+    )
+    return DefenseDesign(plain, controls, trials, inapplicable, known)
 
 
 class _Defended:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..datasets.errors import InputError
 from .chat import Chat, EndpointChat
-from .encoder import ENDPOINT, TextEncoder
+from .encoder import ENDPOINT, TextEncoder, sha256
 from .endpoint import Endpoint
+from .folder import named
 
 NAMES = ("static", "sentence")
 """The built-in encoders; anything else is the folder of a transformers model, or an endpoint."""
@@ -70,6 +73,32 @@ def open_chat(name: str) -> Chat:
     if not name or not Path(name).is_dir():
         raise InputError(f"chat {name!r}: neither a folder with a causal model nor {ENDPOINT}MODEL@https://HOST/v1")
     return FolderChat(Path(name))
+
+
+def fingerprints(settings: Any) -> dict[str, str]:
+    """What the folders hold that settings name by `encoder` or `chat`, at any depth: a hash by name.
+
+    A name of settings stands for the model; what lies in a folder may be another one tomorrow.
+    """
+    found: dict[str, str] = {}
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if key in ("encoder", "chat") and isinstance(value, str):
+                folder = Path(value.partition("#layer=")[0])
+                if value not in NAMES and not value.startswith(ENDPOINT) and (digest := _fingerprint(folder)):
+                    found[value] = digest
+            else:
+                found |= fingerprints(value)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            found |= fingerprints(value)
+    return found
+
+
+@cache
+def _fingerprint(folder: Path) -> str:
+    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.gguf")]) if folder.is_dir() else []
+    return named(folder, [sha256(path) for path in files]) if files else ""
 
 
 def package_folder(module: str, package: str) -> Path:

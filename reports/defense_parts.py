@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..audit.evidence import Evidence
 from .plots import FONT, axes, words
 from .readings import Reading, real
 from .svg import INK, MUTED, PAGE, SERIES, inline
@@ -27,6 +28,8 @@ class DefenseRow:
         alarms: share of the genuine users it counts less than half, if it judges accounts.
         auc: how well it tells fakes from genuine users, mean over cases, if it judges accounts.
         gini: of items' exposure without an attack, before and after; None for no defence.
+        seconds: CPU seconds of a training without an attack, mean.
+        known: by case, whether the attack is one that the defence simulates to learn from.
     """
 
     name: str
@@ -35,6 +38,27 @@ class DefenseRow:
     alarms: float | None
     auc: float | None
     gini: tuple[float, float] | None = None
+    seconds: float | None = None
+    known: Sequence[bool] = ()
+
+
+@dataclass(frozen=True)
+class Best:
+    """The defence that leaves least of its worst case at a tolerated price, as the check chose it.
+
+    Attributes:
+        name: of the defence, or `NONE`.
+        case: its worst attack and size.
+        left: of the rank shift there, log2.
+        price: change of NDCG without an attack; None for no defence.
+        known: whether it has no credit there, since it simulates the attack to learn from.
+    """
+
+    name: str
+    case: str
+    left: float
+    price: float | None
+    known: bool
 
 
 @dataclass(frozen=True)
@@ -50,11 +74,13 @@ class TextGain:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Cases as columns, defences as rows, least left in the worst case first, and the chosen one."""
+    """Cases as columns, defences as rows, least left in the worst case first; the chosen one; how many there are."""
 
     cases: Sequence[str]
     rows: Sequence[DefenseRow]
-    chosen: str | None
+    best: Best | None
+    all_cases: int
+    all_rows: int
 
 
 def matrix(reading: Reading) -> Matrix | None:
@@ -65,14 +91,15 @@ def matrix(reading: Reading) -> Matrix | None:
     price: dict[str, float] = {}
     alarms: dict[str, float] = {}
     gini: dict[str, tuple[float, float]] = {}
-    chosen = None
+    known: set[tuple[str, str]] = set()
+    chosen: Evidence | None = None
     for found in reading.run.evidence:
         details = found.details
         name, attack, size = (details.get(key) for key in ("defense", "attack", "size"))
         if found.check != "defense" or not isinstance(name, str) or found.estimate is None:
             continue
         if found.id == "defense.best.log2_rank_shift":
-            chosen = name
+            chosen = found
         elif ".utility." in found.id:
             price[name] = found.estimate
         elif found.measure == "false_alarms":
@@ -83,21 +110,58 @@ def matrix(reading: Reading) -> Matrix | None:
             case = f"{attack} {size}"
             if found.measure == "log2_rank_shift":
                 left.setdefault(name, {})[case] = found.estimate
+                if details.get("attack_known") is True:
+                    known.add((name, case))
                 if (undefended := real(found.baseline.get("undefended"))) is not None:
                     before[case] = undefended
             elif found.measure == "detector_auc":
                 auc.setdefault(name, []).append(found.estimate)
     if not left:
         return None
-    cases = list(dict.fromkeys(case for own in left.values() for case in own))[:CASES]
-    names = sorted(left, key=lambda name: (max(left[name].values()), name))[:ROWS]
-    rows = [DefenseRow(NONE, [before.get(case) for case in cases], None, None, None)]
+    best = None if chosen is None else _best(chosen, price)
+    all_cases = list(dict.fromkeys(case for own in left.values() for case in own))
+    cases = _first(all_cases, CASES, None if best is None else best.case)
+    ranked = sorted(left, key=lambda name: (max(left[name].values()), name))
+    names = _first(ranked, ROWS, None if best is None else best.name)
+    seconds = _seconds(reading)
+    rows = [DefenseRow(NONE, [before.get(case) for case in cases], None, None, None, seconds=seconds.get(NONE))]
     for name in names:
         seen = auc.get(name)
         mean = sum(seen) / len(seen) if seen else None
         own = [left[name].get(case) for case in cases]
-        rows.append(DefenseRow(name, own, price.get(name), alarms.get(name), mean, gini.get(name)))
-    return Matrix(cases, rows, chosen)
+        taught = [(name, case) in known for case in cases]
+        rows.append(
+            DefenseRow(
+                name, own, price.get(name), alarms.get(name), mean, gini.get(name), seconds.get(name), taught
+            )
+        )  # fmt: skip
+    return Matrix(cases, rows, best, len(all_cases), len(ranked) + 1)
+
+
+def _best(found: Evidence, price: Mapping[str, float]) -> Best | None:
+    details = found.details
+    name, attack, size = (str(details.get(key)) for key in ("defense", "attack", "size"))
+    known = details.get("attack_known") is True
+    return Best(name, f"{attack} {size}", found.estimate or 0.0, price.get(name), known)
+
+
+def _first(names: Sequence[str], count: int, kept: str | None) -> list[str]:
+    """The first of them, with the one that must not be left out in the last place."""
+    found = list(names[:count])
+    return [*found[:-1], kept] if kept in names and kept not in found and kept is not None else found
+
+
+def _seconds(reading: Reading) -> dict[str, float]:
+    """CPU seconds of a training without an attack by defence, and undefended, means over seeds."""
+    fits = {cell.key: (cell.defense_seconds is not None, cell.costs.get("fit")) for cell in reading.run.cells}
+    found: dict[str, list[float]] = {}
+    for one in reading.run.evidence:
+        name = one.details.get("defense")
+        if one.check == "defense" and ".utility." in one.id and isinstance(name, str):
+            for defended, seconds in (fits[key] for key in one.cells if key in fits):
+                if seconds is not None:
+                    found.setdefault(name if defended else NONE, []).append(seconds)
+    return {name: sum(own) / len(own) for name, own in found.items()}
 
 
 def text_gains(reading: Reading) -> list[TextGain]:
@@ -127,8 +191,17 @@ def heat_map(found: Matrix) -> str:
             share = max(0.0, value) / most if most > 0 else 0.0
             ax.fill([column, column + 1, column + 1, column], [place, place, place + 1, place + 1],
                     facecolor=SERIES[0], alpha=0.62 * share, edgecolor=PAGE, linewidth=1.0)  # fmt: skip
-            ax.text(column + 0.5, place + 0.5, number(value, 2), ha="center", va="center", fontsize=FONT, color=INK)
-        weight = "bold" if row.name == found.chosen else "normal"
+            taught = "*" if row.known and row.known[column] else ""
+            ax.text(
+                column + 0.5,
+                place + 0.5,
+                f"{number(value, 2)}{taught}",
+                ha="center",
+                va="center",
+                fontsize=FONT,
+                color=INK,
+            )
+        weight = "bold" if found.best is not None and row.name == found.best.name else "normal"
         ax.text(-0.08, place + 0.5, words(row.name, 20), ha="right", va="center", fontsize=FONT, color=INK,
                 fontweight=weight, parse_math=False)  # fmt: skip
     for column, case in enumerate(found.cases):
@@ -154,11 +227,7 @@ def context(reading: Reading) -> Mapping[str, object]:
     found = matrix(reading)
     if found is None:
         return {"defenses": None}
-    best = next((row for row in found.rows if row.name == found.chosen), None)
-    told = None
-    if best is not None and any(value is not None for value in best.left):
-        levels = [value for value in best.left if value is not None]
-        told = {"name": best.name, "left": max(levels), "price": best.price, "nothing": best.name == NONE}
     return {
-        "defenses": found, "defense_svg": heat_map(found), "defense_best": told, "defense_texts": text_gains(reading),
+        "defenses": found, "defense_svg": heat_map(found), "defense_best": found.best,
+        "defense_taught": any(any(row.known) for row in found.rows), "defense_texts": text_gains(reading),
     }  # fmt: skip

@@ -185,8 +185,12 @@ def _further(reading: Reading, check: str, question: str) -> Answer:
         "fail": "A bound is broken.", "inconclusive": "Cannot tell.", "waived": "Waived.",
         "pass": "Within its bounds.", "measured": "Measured, not judged.",
     }  # fmt: skip
-    telling = [finding for finding in judged or findings if state(finding) == overall and finding.estimate is not None]
+    bounds = overall
+    telling = [finding for finding in judged or findings if state(finding) == bounds and finding.estimate is not None]
     hits = [finding for finding in telling if finding.measure.startswith("hr@")] or telling
+    lead = leads[overall]
+    if check == "defense":
+        overall, lead = _helps(reading, overall, lead)
     sentences: list[Sentence] = []
     if hits:
         sentences.append(_number(max(hits, key=lambda finding: finding.estimate or 0.0)))
@@ -194,10 +198,27 @@ def _further(reading: Reading, check: str, question: str) -> Answer:
     told.sort(key=lambda one: -(one.estimate or 0.0))
     sentences += [_number(one) for one in (told if len(told) < 3 else [told[0], told[-1]])]
     if judged:
-        n = sum(state(finding) == overall for finding in judged)
-        word = {"fail": "broken", "inconclusive": "open", "waived": "waived"}.get(overall, "kept")
+        n = sum(state(finding) == bounds for finding in judged)
+        word = {"fail": "broken", "inconclusive": "open", "waived": "waived"}.get(bounds, "kept")
         sentences.append([f"{count(n)} of {plural(len(judged), 'bound')} {word}."])
-    return Answer(question, overall, leads[overall], [*sentences, *more], check)
+    return Answer(question, overall, lead, [*sentences, *more], check)
+
+
+def _helps(reading: Reading, overall: State, lead: str) -> tuple[State, str]:
+    """What is answered where the bounds hold: they are on what attacks leave, which may be little without a defence."""
+    best = next((one for one in reading.run.evidence if one.id == "defense.best.log2_rank_shift"), None)
+    if overall not in ("pass", "measured") or best is None:
+        return overall, lead
+    if best.estimate is None:
+        return "measured", "None was measured whole at a tolerated loss of utility."
+    name, attack, size = (best.details.get(key) for key in ("defense", "attack", "size"))
+    taken = reading.by_id.get(f"defense.{name}.{attack}.{size}.taken")
+    low = None if taken is None or taken.interval is None else taken.interval[0]
+    if name == "none" or best.details.get("attack_known") is True:
+        return "measured", "None of those tested."
+    if low is None or low <= 0:
+        return "measured", "Not shown."
+    return overall, "Yes, within the tolerated loss of utility."
 
 
 def _strongest(points_: Sequence[AttackPoint]) -> AttackPoint | None:

@@ -128,3 +128,12 @@ def test_workers_and_their_number_change_nothing(target: Any, tmp_path: Path) ->
         results, _ = run_plan(make_plan(target, [probe(*cells)], PROTOCOL, store), target, PROTOCOL, store, jobs=jobs)
         values.append([results[cell].values for cell in cells])
     assert values[0] == values[1]
+
+
+def test_another_model_in_the_folder_of_an_encoder_is_another_cell(
+    target: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = Cell("refit", "a", 1, recipe=Recipe("sasrec", {"encoder": "folder"}))
+    before = cell.key(target, {})
+    monkeypatch.setattr("recaudit.audit.cell.fingerprints", lambda _: {"folder": "other weights"})
+    assert cell.key(target, {}) != before

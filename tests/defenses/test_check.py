@@ -135,7 +135,10 @@ def test_defences_that_read_texts_bring_their_control_arms(tmp_path: Path) -> No
         arms = [found[f"defense.{name}.random.5%.taken"].estimate for name in ("lorec", f"lorec-{arm}")]
         assert gain.estimate == pytest.approx(arms[0] - arms[1]) and gain.details["defense"] == "lorec"
     assert found["defense.best.log2_rank_shift"].details["compared"] == ["lorec", "none"]
-    told = found["defense.lorec.random.5%.log2_rank_shift"].details["auc_by_update"]
+    own = found["defense.lorec.random.5%.log2_rank_shift"]
+    assert own.details["attack_known"] and own.title.endswith("simulates to learn from")
+    assert found["defense.best.log2_rank_shift"].details["defense"] == "none", "no credit for what it was taught"
+    told = own.details["auc_by_update"]
     assert len(told) > 2 and all(0 <= value <= 1 for value in told)
 
 
@@ -200,3 +203,24 @@ def test_what_does_not_fit_is_reported() -> None:
         DefensesConfig(defenses=("fapp",))
     with pytest.raises(ValueError, match="share"):
         DefensesConfig(defense_settings={"fap": {"share": 7}})
+
+
+def test_who_failed_on_a_target_is_not_compared(tmp_path: Path) -> None:
+    probe = DefenseProbe(DefensesConfig(defenses=("fap", "pca-varselect"), tolerance=1.0, **FIELDS), 0)
+    results, design = run(tmp_path, probe), probe.design(target())
+    before = probe.evidence(target(), results)
+    lost = design.trials["fap", "random", "5%"][0]
+    del results.by_key[results[lost.attacked].key]
+    found = {one.id: one for one in probe.evidence(target(), results)}
+    assert found["defense.best.log2_rank_shift"].details["compared"] == ["none", "pca-varselect"]
+    left = found["defense.fap.random.5%.log2_rank_shift"]
+    whole = next(one for one in before if one.id == left.id)
+    assert left.n == whole.n - 1
+    plain = design.attacks.trials["random", "5%"][1:]
+    item = target().split.train.item_ids
+    shifts = [
+        results[trial.control].values[f"target/{item[trial.item]}/log2_rank"]
+        - results[trial.attacked].values[f"target/{item[trial.item]}/log2_rank"]
+        for trial in plain
+    ]
+    assert left.baseline["undefended"] == pytest.approx(np.mean(shifts)), "of the same targets"

@@ -67,13 +67,18 @@ def test_none_is_measured_where_any_defence_was(monkeypatch: pytest.MonkeyPatch)
     first, second, third = *CASES, ("random", "1%")
     attacks = SimpleNamespace(trials={case: f"plain {case}" for case in (first, second, third)}, controls=())
     trials = {("vat", *first): "vat", ("vat", *second): "failed", ("apr", *third): "failed"}
-    design: Any = SimpleNamespace(attacks=attacks, controls={"vat": (), "apr": ()}, trials=trials)
+    design: Any = SimpleNamespace(attacks=attacks, controls={"vat": (), "apr": ()}, trials=trials, known=())
     shifts = {"vat": 0.3, f"plain {first}": 0.69, f"plain {second}": 1.0, f"plain {third}": 2.0}
     monkeypatch.setattr(choice, "_left", lambda trials, log, results: shifts.get(trials))
     monkeypatch.setattr(choice, "_prices", lambda *_: [0.01, 0.03])
     nothing: Any = None
     found = choice.outcomes(design, nothing, nothing, "ndcg@20")
     assert found == {"vat": Outcome({first: 0.3}, 0.02), NONE: Outcome({first: 0.69}, 0.0)}
+    design.known = {("vat", first[0])}
+    taught = choice.outcomes(design, nothing, nothing, "ndcg@20")
+    assert taught["vat"].left == {first: 0.69}, "no credit for what it was taught to find"
+    shifts["vat"] = 0.9
+    assert choice.outcomes(design, nothing, nothing, "ndcg@20")["vat"].left == {first: 0.9}
     shifts.clear()
     assert choice.outcomes(design, nothing, nothing, "ndcg@20") == {}
     assert choice.trials_of(design, NONE, second) == f"plain {second}"
