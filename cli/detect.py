@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options as opt
+
+if TYPE_CHECKING:
+    from ..datasets.log import InteractionLog
+    from ..defenses.base import Detector, Float64
+
+SUFFIXES = (".csv", ".parquet")
 
 
 def detect(
@@ -38,19 +44,23 @@ def detect(
     """
     import numpy as np
 
-    from ..datasets.demo import load_demo
     from ..datasets.errors import InputError
-    from ..datasets.read import read_log
     from ..defenses.base import Detector
     from ..defenses.catalogue import build
+    from .program import INTERRUPTED
     from .tables import write_table
     from .train import parse_settings
 
+    if out is not None and out.suffix not in SUFFIXES:
+        raise InputError(f"--out {out}: the suffix says the form; end it with {' or '.join(SUFFIXES)}")
     found = build(detector, parse_settings(settings or []))
     if not isinstance(found, Detector):
         raise InputError(f"{detector!r} protects a training and judges no accounts; see `recaudit list detectors`")
-    log = (load_demo() if data is None else read_log(data)).log
-    suspicion = found.suspicion(log, seed)
+    try:
+        log, suspicion = _judged(found, data, seed)
+    except KeyboardInterrupt:  # no result is kept, unlike in runs that go on where they stopped
+        typer.echo("recaudit: interrupted; nothing was written, the same command begins anew", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     for note, value in found.notes.items():
         if not quiet:
             typer.echo(f"{detector}: {note} {value:,.10g}", err=True)
@@ -66,3 +76,12 @@ def detect(
         typer.echo(f"{str(log.user_ids[place])[:24]:<24} {suspicion[place]:>12.5g} {log.user_counts[place]:>7,}")
     if out is not None and not quiet:
         typer.echo(f"{len(order):,} accounts: {out}")
+
+
+def _judged(detector: Detector, data: Path | None, seed: int) -> tuple[InteractionLog, Float64]:
+    """The log and the suspicion of its accounts."""
+    from ..datasets.demo import load_demo
+    from ..datasets.read import read_log
+
+    log = (load_demo() if data is None else read_log(data)).log
+    return log, detector.suspicion(log, seed)

@@ -199,12 +199,15 @@ def planned(recipe: Recipe) -> int | None:
 def shuffled(log: InteractionLog, order: NDArray[np.int64]) -> InteractionLog:
     """The log with account order[n] at place n under the name n; events of an account keep their order.
 
+    Without times they have none and stand by item, those of one item as before: a file's own order (often by item)
+    would tell genuine accounts from injected ones, whose events stand as they were drawn.
+
     Shapes: order int64 [U], a permutation.
     """
     place = np.empty(log.n_users, np.int32)
     place[order] = np.arange(log.n_users, dtype=np.int32)
     user = place[log.user]
-    rows = np.argsort(user, kind="stable")
+    rows = np.lexsort((log.item, user)) if log.time is None else np.argsort(user, kind="stable")
     users = None if log.users is None else log.users.iloc[order].reset_index(drop=True)
     names = np.array([str(number) for number in range(log.n_users)])
     return replace(log, user=user, user_ids=names, users=users).take(rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.stats import rankdata
 
@@ -14,7 +13,7 @@ from ...language.encoder import CHOICES
 from ...language.texts import why_no_texts
 from ...recommenders.base import Recipe
 from ..base import Detector, DetectorConfig, Float64
-from ..texts import item_vectors
+from ..texts import item_vectors, said, swapped
 
 DIGITS = 6  # of float32 vectors; what differs by rounding alone must tie
 _BLOCK = 1 << 22  # numbers in memory at a time
@@ -60,20 +59,12 @@ class Incoherence(Detector):
         vectors = item_vectors(log, "real", self.config.encoder, rng)
         assert vectors is not None, "the arm has vectors"
         if self.config.arm == "permuted":
-            known, place = np.flatnonzero(said(vectors)), np.arange(log.n_items)
-            place[known] = rng.permutation(known)
-            vectors = vectors[place]
+            vectors = vectors[swapped(said(vectors), rng)]
         active = log.user_counts > 0
         signs = [-cohesion(log, vectors)] + ([] if log.time is None else [strides(log, vectors)])
         found = np.zeros(log.n_users)
         found[active] = np.mean([_rank(sign[active]) for sign in signs], axis=0)
         return found
-
-
-def said(vectors: Float32) -> NDArray[np.bool_]:
-    """Which items have a text, bool [I]."""
-    found: NDArray[np.bool_] = (vectors != 0).any(axis=1)
-    return found
 
 
 def cohesion(log: InteractionLog, vectors: Float32) -> Float64:

@@ -11,12 +11,18 @@ from sklearn.ensemble import IsolationForest
 
 from ...attacks.detectors import rows
 from ...attacks.transitions import STRENGTHS
+from ...datasets.errors import DataError
 from ...datasets.log import Int64, InteractionLog
+from ...recommenders.base import Recipe
 from ..base import Detector, DetectorConfig, Float64
 from .neighbours import overlap
 from .reconstruction import unusual_error
 
 DIGITS = 9
+NO_ORDER = (
+    "the log has no times, and the order of lines may say how a file was made, not what followed what; give a column "
+    "of times, or `position` for the place of an event within its user"
+)
 
 
 class Surprise(Detector):
@@ -24,8 +30,8 @@ class Surprise(Detector):
 
     Of n steps from item i, c lead to item j: p(j | i) = (c + b q_j) / (n + b), q_j = (steps to j + 1) / (all
     steps + I). All four counts leave out the account's own steps. The strength b of the back-off to popularity is
-    the power of ten under which the log is most likely. Without times events stand in the order of the
-    file. An account without steps gets the median.
+    the power of ten under which the log is most likely. An account without steps gets the median. Without times nobody
+    is judged.
 
     Blind to copied sequences, genuine or of other fakes, which are in the chain, and to popular items. Genuine users
     of rare items are surprising too.
@@ -34,9 +40,20 @@ class Surprise(Detector):
     name: ClassVar[str] = "surprise"
     title: ClassVar[str] = "Unlikely steps from one event to the next"
     reference: ClassVar[str] = "recaudit"
+    version: ClassVar[int] = 3
+
+    def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
+        """See Defense."""
+        return NO_ORDER if log.time is None else None
 
     def detect(self, log: InteractionLog, rng: np.random.Generator) -> Float64:
-        """See Detector."""
+        """See Detector.
+
+        Raises:
+            DataError: the log has no times.
+        """
+        if log.time is None:
+            raise DataError(f"{self.name}: {NO_ORDER}")
         return surprise(log)
 
 
@@ -60,6 +77,7 @@ class Together(Detector):
     title: ClassVar[str] = "Isolation forest over simple numbers of an account"
     reference: ClassVar[str] = "recaudit; forest: Liu, Ting, Zhou 2008, Isolation Forest, ICDM"
     config_type: ClassVar[type[DetectorConfig]] = TogetherConfig
+    version: ClassVar[int] = 3
 
     def detect(self, log: InteractionLog, rng: np.random.Generator) -> Float64:
         """See Detector."""
@@ -78,23 +96,26 @@ class Together(Detector):
 
 
 def features(log: InteractionLog, rank: int) -> Float64:
-    """Numbers of each account, float64 [U, 6], or [U, 7] with times.
+    """Numbers of each account, float64 [U, 5], or [U, 7] with times.
 
     Log of the number of events; mean and standard deviation of the log popularity of its events; `overlap`;
-    `unusual_error`; `surprise`; `gap_entropy`.
+    `unusual_error`; with times `surprise` and `gap_entropy`.
     """
     count = np.maximum(log.user_counts, 1)
     popular = np.log(np.maximum(log.item_counts, 1))[log.item]
     mean = np.bincount(log.user, popular, log.n_users) / count
     spread = np.sqrt(np.bincount(log.user, (popular - mean[log.user]) ** 2, log.n_users) / count)
-    columns = [np.log(count), mean, spread, overlap(log), unusual_error(rows(log), rank), surprise(log)]
+    columns = [np.log(count), mean, spread, overlap(log), unusual_error(rows(log), rank)]
     if log.time is not None:
-        columns.append(gap_entropy(log))
+        columns += [surprise(log), gap_entropy(log)]
     return np.stack(columns, axis=1)
 
 
 def surprise(log: InteractionLog) -> Float64:
-    """Mean of -log p(next | last) of each account, natural logarithm, float64 [U]; see `Surprise`."""
+    """Mean of -log p(next | last) of each account, natural logarithm, float64 [U]; see `Surprise`.
+
+    Of a log without times the steps are those of the order that it stands in.
+    """
     order, same = _steps(log)
     who, item = log.user[order].astype(np.int64)[1:][same], log.item[order].astype(np.int64)
     origin, goal = item[:-1][same], item[1:][same]

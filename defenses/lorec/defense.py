@@ -154,7 +154,7 @@ class LoRec(RobustTraining):
         "Attacks, SIGIR, arXiv 2401.17723"
     )
     config_type: ClassVar[type[DefenseConfig]] = LoRecConfig
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __init__(self, config: Any = None) -> None:
         """See Defense."""

@@ -71,12 +71,21 @@ class Judge:
         ]
 
     def learn(self, turn: int, passes: float) -> None:
-        """Passes over accounts and fraudsters, or a part of one; a fold's calibrator leaves its accounts out."""
+        """Passes over accounts and fraudsters, or a part of one; a fold's calibrator leaves its accounts out.
+
+        Where the part is less than a step (few accounts) one is made in every so many rounds, the first among them.
+
+        Args:
+            turn: the round, from 1.
+            passes: to a round.
+        """
         self.victim.refresh()
         for number, (calibrator, optimiser) in enumerate(zip(self.calibrators, self.optimisers, strict=True)):
             own = np.arange(self.accounts)
             if len(self.calibrators) > 1:
                 own = own[self.fold != number]
+            if (turn - 1) % max(1, round(1 / (passes * self._slices(own)))):
+                continue
             noise = torch.Generator(self.device).manual_seed(derive(self.seed, "noise", turn, number))
             drop = Dropout(DROPOUT, noise)
             draw = rng(self.seed, "batches", turn, number)
@@ -86,9 +95,13 @@ class Judge:
                 self._loss(calibrator, rows, drop).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
 
+    def _slices(self, own: Int64) -> int:
+        """Steps to a pass over these accounts."""
+        return max(1, len(own) // self.config.batch)
+
     def _batches(self, own: Int64, draw: np.random.Generator, passes: float) -> Iterator[Int64]:
         """Slices of both lists, each cut into the same number; a rest is dealt out, so that no slice is tiny."""
-        count = max(1, len(own) // self.config.batch)
+        count = self._slices(own)
         fakes = self.accounts + np.arange(self.fraudsters)
         left = max(1, round(passes * count))
         while left > 0:

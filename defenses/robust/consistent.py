@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from ...recommenders.base import Recipe
 from ...recommenders.catalogue import fit
 from ...recommenders.sequences import padded
 from ..base import Defense, DefenseConfig
+from ..texts import said, swapped
 
 LONGEST = 2048
 """Users with more different items keep them all: so many items hang together anyway, and the pairs are too many."""
@@ -33,15 +34,14 @@ _ROUNDING = 1e-6  # of float32 cosines, which differ by so much between two ways
 class ConsRecConfig(DefenseConfig):
     """Settings of ConsRec."""
 
+    arm: Literal["real", "permuted"] = Field(
+        default="real",
+        description="real: texts as they are; permuted: over items. Only what real does better is the text's merit",
+    )
     quantile: float = Field(
         default=0.6, ge=0, le=1, description="of the cosines of item pairs, above which two items agree; 1: none is cut"
     )
     encoder: str = Field(default="static", description=CHOICES)
-
-
-def _speaks(vectors: Float32) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.linalg.norm(vectors, axis=1) > 0
-    return found
 
 
 def threshold(vectors: Float32, quantile: float, draw: np.random.Generator) -> float:
@@ -49,7 +49,7 @@ def threshold(vectors: Float32, quantile: float, draw: np.random.Generator) -> f
 
     Shapes: vectors float32 [I, D], of length 1 or 0; those of length 0 are left out.
     """
-    vectors = vectors[_speaks(vectors)]
+    vectors = vectors[said(vectors)]
     count = len(vectors)
     if count < 2:
         return float("inf")
@@ -76,7 +76,7 @@ def consistent(log: InteractionLog, vectors: Float32, tau: float) -> NDArray[np.
     Shapes: vectors float32 [I, D], of length 1 or 0.
     """
     kept = np.ones(len(log), np.bool_)
-    known = np.flatnonzero(_speaks(vectors)[log.item])
+    known = np.flatnonzero(said(vectors)[log.item])
     if not len(known):
         return kept
     nodes, node = np.unique(log.user[known].astype(np.int64) * log.n_items + log.item[known], return_inverse=True)
@@ -147,6 +147,8 @@ class ConsRec(Defense):
             InputError: there is no such encoder.
         """
         vectors = unit(open_cached(self.config.encoder).encode(item_texts(log)))
+        if self.config.arm == "permuted":
+            vectors = vectors[swapped(said(vectors), rng(seed, "defense", self.name, "texts"))]
         tau = threshold(vectors, self.config.quantile, rng(seed, "defense", self.name, "pairs"))
         return consistent(log, vectors, tau)
 

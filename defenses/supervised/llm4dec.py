@@ -72,6 +72,8 @@ class Head(torch.nn.Module):
 class LLM4Dec(Weighing):
     """Judges an account by what an encoder makes of its texts; from a chance of one half on it teaches nothing.
 
+    An item that the account repeats is read once.
+
     The loss is LoRec's without alignment: BCE, and half the entropy of answers about accounts of the log. Vectors of
     items carry their identity, and thereby popularity, so that random ones detect fakes too: see the arms.
     """
@@ -83,6 +85,7 @@ class LLM4Dec(Weighing):
         "Attacks, SIGIR, arXiv 2401.17723, LLM4Dec"
     )
     config_type: ClassVar[type[LLM4DecConfig]] = LLM4DecConfig
+    version: ClassVar[int] = 4
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
         """See Defense."""
@@ -100,7 +103,7 @@ class LLM4Dec(Weighing):
             InputError: there is no such encoder.
         """
         config: LLM4DecConfig = self.config
-        found = readings(log, accounts, config.arm, config.encoder, config.account, rng)
+        found = readings(log, accounts, config.arm, config.encoder, config.account, rng, repeats=False)
         assert found is not None, "no arm is without vectors"
         vectors = torch.from_numpy(found)
         fraud = torch.from_numpy(fake.astype(np.float32))

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from recaudit.cli.program import app
+from recaudit.defenses.base import Detector
 
 from .conftest import Recaudit
 
@@ -86,6 +88,27 @@ def test_detect_finds_copies_that_attack_wrote(recaudit: Recaudit, ratings: Path
     assert len(shown.stdout.splitlines()) == 5 and len(list(csv.DictReader(out.open()))) == len(found)
     wrong(recaudit("detect", "--detector", "near-copy", "--data", mixed), "near-copies")
     wrong(recaudit("detect", "--detector", "t-ce", "--data", mixed), "judges no accounts")
+
+
+def test_detect_refuses_other_suffixes_and_judges_no_order_without_times(
+    recaudit: Recaudit, ratings: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.txt"
+    wrong(recaudit("detect", "--detector", "fap", "--data", tmp_path / "none.csv", "--out", out), ".csv or .parquet")
+    assert not out.exists()
+    head, *rows = ratings.read_text().splitlines()
+    plain = tmp_path / "plain.csv"
+    plain.write_text("\n".join(",".join(row.split(",")[:2]) for row in (head, *rows)) + "\n")
+    wrong(recaudit("detect", "--detector", "surprise", "--data", plain), "`position`")
+
+
+def test_detect_that_is_interrupted_does_not_say_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Detector, "suspicion", stopped)
+    shown = CliRunner().invoke(app, ["detect", "--detector", "rdma"])
+    assert shown.exit_code == 130 and "begins anew" in shown.stderr and "goes on" not in shown.stderr
 
 
 def test_list_and_explain(recaudit: Recaudit) -> None:

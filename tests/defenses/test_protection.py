@@ -63,6 +63,20 @@ def test_shuffled_logs_hold_the_same_histories(seed: int) -> None:
     assert other.users.equals(LOG.users.iloc[order].reset_index(drop=True))
 
 
+@given(st.integers(0, 100))
+@settings(max_examples=20, deadline=None)
+def test_shuffled_logs_without_times_do_not_say_how_the_file_was_ordered(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    order, mixed = draw.permutation(60), draw.permutation(len(LOG))
+    plain = replace(LOG, time=None)
+    one, two = shuffled(plain, order), shuffled(plain.take(mixed), order)
+    assert one.user.tolist() == two.user.tolist() and one.item.tolist() == two.item.tolist()
+    assert (np.diff(one.pair_keys) >= 0).all()
+    rated = shuffled(replace(plain, value=np.arange(len(LOG), dtype=np.float32)), order)  # the last rating stays last
+    assert rated.value is not None
+    assert (np.diff(rated.value)[np.diff(rated.pair_keys) == 0] > 0).all()
+
+
 def test_flagged_accounts_teach_nothing() -> None:
     defended = ByLength(DetectorConfig(share=0.1)).fit(RECIPE, LOG, 3)
     assert defended.weights is not None and int((defended.weights == 0).sum()) == 6

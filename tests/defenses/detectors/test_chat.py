@@ -17,7 +17,11 @@ from typer.testing import CliRunner
 from recaudit.cli.program import app
 from recaudit.datasets.errors import DataError, InputError
 from recaudit.datasets.log import InteractionLog
+from recaudit.datasets.seeding import rng
+from recaudit.defenses.asked import controls
 from recaudit.defenses.detectors.chat import LLMPrompt, LLMPromptConfig
+from recaudit.defenses.histories import Histories
+from recaudit.defenses.texts import prompts, swapped
 from recaudit.language.endpoint import ALLOW
 from recaudit.recommenders.base import Recipe
 
@@ -59,6 +63,25 @@ def test_accounts_get_what_was_said_of_their_titles_in_order(server: Fake) -> No
     assert len(sent) == 3 and sent[0].index("Beta") < sent[0].index("Alpha") and "Gamma" not in sent[0]
     asking(server).detect(LOG, np.random.default_rng(0))
     assert len(server.asked) == 3  # answers are kept
+
+
+def test_permuted_titles_are_its_control_arm_and_are_paid_for_once(server: Fake) -> None:
+    assert controls("llm-prompt", {"chat": f"endpoint:tiny@{server.base}"}) == ("permuted",)
+    server.answer = lambda content: said(0.25)
+    titles = np.array(["Alpha", "Beta", "Gamma", None], object)
+    log = replace(
+        LOG, item=np.array([0, 1, 2, 2, 3], np.int32), item_ids=np.array(["x", "y", "z", "w"]),
+        items=pd.DataFrame({"title": titles}),
+    )  # fmt: skip
+    own = LLMPrompt(LLMPromptConfig(chat=f"endpoint:tiny@{server.base}", arm="permuted"))
+    for seed in range(3):
+        own.suspicion(log, seed)
+    sent = sorted(content["messages"][0]["content"] for _, content, _ in server.asked)
+    place = swapped(np.array([True, True, True, False]), rng(0, "llm-prompt", "texts"))
+    swap = replace(log, items=pd.DataFrame({"title": titles[place]}))
+    wanted, real = (sorted(prompts(one, Histories.of_accounts(one, np.arange(3)))) for one in (swap, log))
+    assert wanted != real and len(sent) == 3
+    assert all(content.startswith(prompt) for content, prompt in zip(sent, wanted, strict=True))
 
 
 def test_nothing_is_sent_without_permission_or_a_model(server: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from recaudit.attacks.visibility import auc
 from recaudit.datasets.synthetic import generate
@@ -31,8 +32,8 @@ def victim() -> SASRec:
     return found
 
 
-def judge(accounts: Histories, cross_fit: int = 0) -> Judge:
-    config = LoRecConfig(arm="none", batch=32, cross_fit=cross_fit)
+def judge(accounts: Histories, cross_fit: int = 0, batch: int = 32) -> Judge:
+    config = LoRecConfig(arm="none", batch=batch, cross_fit=cross_fit)
     training: Any = SimpleNamespace(
         network=victim()._fitted(), config=SimpleNamespace(max_length=30), windows=SimpleNamespace(user=USERS)
     )
@@ -51,6 +52,25 @@ def test_it_suspects_the_fraudsters_it_learnt_from_and_others_of_their_kind() ->
     new, known = auc(suspicion[:360], fake), auc(np.concatenate([suspicion[:300], suspicion[360:]]), fake)
     assert new is not None and known is not None
     assert known > 0.8 and new > 0.6
+
+
+@pytest.mark.parametrize(("cross_fit", "batch", "steps"), [(0, 32, 36), (0, 200, 4), (2, 100, 4), (0, 100, 12)])
+def test_an_epoch_has_as_many_steps_in_rounds_as_at_once(cross_fit: int, batch: int, steps: int) -> None:
+    """17 rounds to an epoch of 2 passes, for two epochs: 9, 1, 1 and 3 steps to a pass."""
+    own = judge(ACCOUNTS, cross_fit, batch)
+    made = [0 for _ in own.optimisers]
+
+    def count(number: int) -> None:
+        made[number] += 1
+
+    for number, optimiser in enumerate(own.optimisers):
+        optimiser.register_step_pre_hook(lambda *_, number=number: count(number))
+    first: list[int] = []
+    for turn in range(1, 35):
+        own.learn(turn, 2 / 17)
+        first = first or list(made)
+    assert first == [1 for _ in made]  # nobody is judged by a calibrator that never learnt
+    assert all(abs(each - steps) <= 2 for each in made), made
 
 
 def test_the_place_of_an_account_does_not_matter() -> None:

@@ -95,6 +95,28 @@ def test_arms_differ_in_their_texts_alone() -> None:
     assert np.allclose(plain[5], mean / np.linalg.norm(mean) * np.sqrt(real.shape[1]), atol=1e-4)
 
 
+def test_repeated_items_count_as_often_unless_each_is_to_be_read_once() -> None:
+    histories = Histories(np.array([9, 4, 7, 4, 4, 2, 2, 5]), np.array([1, 5]), np.array([4, 3]))
+    once = texts.distinct(histories)
+    assert [once.items[a : a + n].tolist() for a, n in zip(once.start, once.length, strict=True)] == [[4, 7], [2, 5]]
+    real = texts.item_vectors(LOG, "real", "static", np.random.default_rng(0))
+    assert real is not None
+    for repeats, items in ((True, [4, 7, 4, 4]), (False, [4, 7])):
+        found = texts.readings(
+            LOG, histories, "real", "static", "mean", np.random.default_rng(0), repeats=repeats
+        )  # fmt: skip
+        mean = real[items].mean(0)
+        assert found is not None
+        assert np.allclose(found[0], mean / np.linalg.norm(mean) * np.sqrt(real.shape[1]), atol=1e-4)
+
+
+def test_prompts_without_times_do_not_say_how_the_file_was_ordered() -> None:
+    one, two = (Histories(np.array(items), np.array([0]), np.array([3])) for items in ([3, 9, 5], [9, 5, 3]))
+    assert texts.prompts(LOG, one) != texts.prompts(LOG, two)
+    bare = replace(LOG, time=None)
+    assert texts.prompts(bare, one) == texts.prompts(bare, two)
+
+
 def test_accounts_are_read_by_a_prompt_if_asked() -> None:
     accounts = Histories.of_accounts(LOG, USERS)
     asked = texts.prompts(LOG, accounts)

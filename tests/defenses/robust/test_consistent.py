@@ -14,6 +14,7 @@ import pytest
 from recaudit.datasets.errors import DataError
 from recaudit.datasets.log import InteractionLog
 from recaudit.datasets.synthetic import generate
+from recaudit.defenses.asked import controls
 from recaudit.defenses.robust import consistent as module
 from recaudit.defenses.robust.consistent import ConsRec, ConsRecConfig, consistent, threshold
 from recaudit.language.encoder import unit
@@ -150,6 +151,20 @@ def test_titles_decide() -> None:
     log = replace(log, items=pd.DataFrame({"title": titles}))
     kept = ConsRec(ConsRecConfig(quantile=0.6)).kept(log, 0)
     assert kept.tolist() == [True, True, False, True, *[True] * 5]
+
+
+def test_permuted_texts_are_its_control_arm() -> None:
+    assert controls("cons-rec", {}) == ("permuted",)
+    themes = ["murder detective police", "pasta cooking Italian"]
+    # accounts of one theme each: nothing is cut by the real texts, and much by those of other items
+    log = log_of(*[[item for item in range(12) if item % 2 == user % 2] for user in range(8)])
+    titles = [None if item == 11 else f"{themes[item % 2]} {item}" for item in range(12)]
+    log = replace(log, items=pd.DataFrame({"title": titles}))
+    real, permuted = (ConsRec(ConsRecConfig(quantile=0.5, arm=arm)).kept(log, 0) for arm in ("real", "permuted"))
+    assert real.all() and not permuted.all() and permuted[log.item == 11].all()  # who has no text is given none
+    again, other = (ConsRec(ConsRecConfig(quantile=0.5, arm="permuted")).kept(log, seed) for seed in (0, 1))
+    assert (again == permuted).all() and (other != permuted).any()
+    assert "no text" in str(ConsRec(ConsRecConfig(arm="permuted")).why_not(Recipe("mf", {}), replace(log, items=None)))
 
 
 def test_without_texts_it_says_why() -> None:

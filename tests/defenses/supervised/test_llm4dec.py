@@ -13,6 +13,8 @@ import torch
 from recaudit.attacks.visibility import auc
 from recaudit.datasets.errors import DataError
 from recaudit.datasets.seeding import torch_rng
+from recaudit.defenses.histories import Histories
+from recaudit.defenses.supervised import llm4dec
 from recaudit.defenses.supervised.llm4dec import Head, LLM4DecConfig, _batches, _learn
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.network import Dropout
@@ -53,6 +55,23 @@ def test_fakes_of_items_with_texts_of_their_own_are_found_and_permuted_texts_fin
         found = made("llm4dec", arm=arm, attacks=("random",)).suspicion(attack, 0)
         value = auc(found, fake)
         assert value is not None and low <= value <= high, (arm, value)
+
+
+def test_an_item_that_an_account_repeats_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[np.ndarray] = []
+
+    def listen(head: Head, vectors: torch.Tensor, *_: object) -> None:
+        heard.append(vectors.numpy())
+
+    monkeypatch.setattr(llm4dec, "_learn", listen)
+    items = LOG.matrix().tocoo()
+    once = replace(LOG, user=items.row.astype(np.int32), item=items.col.astype(np.int32), time=None)
+    rows = np.repeat(np.arange(len(once)), np.where(once.item == once.item[0], 9, 1))
+    accounts = [Histories.of_accounts(log, np.arange(600)) for log in (once, once.take(rows))]
+    fake = np.arange(600) >= 500
+    for own in accounts:
+        made("llm4dec").learner(once, own, fake, np.random.default_rng(0))(fake, np.random.default_rng(0))
+    npt.assert_allclose(*heard, atol=1e-5)
 
 
 def test_random_vectors_find_random_fakes_too() -> None:
