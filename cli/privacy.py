@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,35 +59,47 @@ def risk(
     look less trained-on than the user's own do; .5 is no risk. Two halves of the trainings are told apart as well:
     where they disagree on who is exposed, the figure of a single user means little, and the last line says so.
 
+    Users who cannot be tried stand last, `exposure` empty: with one training pair, which would leave nothing of them
+    (of models that read order: whose history has no later event), or whose tried events no training drew.
+
     Example: `recaudit privacy risk --model ckpt --out exposed-users.csv`
     """
     import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
 
     from ..audit.store import Store
     from ..privacy.membership.risk import risk as measured
     from .progress import progress
-    from .tables import write_table
 
+    _writable(out)  # before hours of training
     target = opt.open_target(model, data)
     with progress("models", quiet) as step:
         found = measured(
             target, Store(work / "cells"), models=models, per_user=per_user, access=access.value, seed=seed, jobs=jobs,
             progress=step,
         )  # fmt: skip
-    known = np.flatnonzero(np.isfinite(found.exposure))
-    order = known[np.argsort(-found.exposure[known], kind="stable")]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.unlink(missing_ok=True)  # what is there may be readable by others
-    out.touch(mode=0o600)
-    write_table(
+    known = np.isfinite(found.exposure)
+    order = np.argsort(-found.exposure, kind="stable")  # NaN comes last
+
+    def empty_if_unknown(values: NDArray[np.float64]) -> pl.Series:
+        return pl.Series(np.round(values[order], 4)).fill_nan(None)
+
+    _write_private(
         out,
         {
             "user": target.split.train.user_ids[found.user[order]], "events_tried": found.events[order],
-            "exposure": np.round(found.exposure[order], 4), "first_half": np.round(found.halves[order, 0], 4),
-            "second_half": np.round(found.halves[order, 1], 4),
+            "exposure": empty_if_unknown(found.exposure), "first_half": empty_if_unknown(found.halves[:, 0]),
+            "second_half": empty_if_unknown(found.halves[:, 1]),
         },
     )  # fmt: skip
-    typer.echo(f"{len(order):,} users, median exposure {np.median(found.exposure[known]):.3f}: {out}")
+    typer.echo(f"{known.sum():,} users, median exposure {np.median(found.exposure[known]):.3f}: {out}")
+    if not known.all():
+        few, unlucky = int((found.events == 0).sum()), int((~known & (found.events > 0)).sum())
+        typer.echo(
+            f"{few + unlucky:,} users could not be tried: {few:,} have too few training events, of {unlucky:,} no "
+            "training drew an event; their lines are last, without a figure"
+        )
     sure = "too little to name single users" if not found.stability >= 0.5 else "enough to begin with the first lines"
     typer.echo(f"the two halves of the trainings agree with a rank correlation of {found.stability:.2f}: {sure}")
 
@@ -150,3 +166,31 @@ def epsilon(
         if claimed is not None:
             typer.echo(f"the claim of {claimed:g} is {'refuted' if broken else 'not refuted'}")
     raise typer.Exit(1 if broken else 0)
+
+
+def _writable(out: Path) -> None:
+    """Refuse, as an InputError, what no table can be written to."""
+    from ..datasets.errors import InputError
+
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; name a file in it")
+    if out.suffix not in (".csv", ".parquet"):
+        raise InputError(f"--out {out}: the suffix must be .csv or .parquet")
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out}: the folder {out.parent} cannot be written to")
+
+
+def _write_private(out: Path, columns: Mapping[str, Any]) -> None:
+    """A table that its owner alone may read, whole or not at all: what was there stays until then."""
+    from .tables import write_table
+
+    beside = out.with_name(f".{secrets.token_hex(6)}{out.suffix}")
+    try:
+        beside.touch(mode=0o600, exist_ok=False)
+        write_table(beside, columns)
+        beside.replace(out)
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)

@@ -140,7 +140,8 @@ class DefenseProbe(Probe):
         seen = defended.alone(PREFIX + "auc")
         if seen:
             yield self.made(
-                f"{head}.detection.auc", f"How well {name} tells {size} fake users ({attack}) from genuine ones{KNOWN * known}",
+                f"{head}.detection.auc",
+                f"How well {name} tells {size} fake users ({attack}) from genuine ones{KNOWN * known}",
                 "detector_auc", "AUC, 0..1, 0.5 = not at all", "lower", estimate=by_cluster(seen), n=len(seen),
                 units=seen, limits=(0.0, 1.0), details=details, cells=cells,
             )  # fmt: skip

@@ -58,7 +58,7 @@ def best(outcomes: Mapping[str, Outcome], tolerance: float) -> str | None:
 
 
 def outcomes(design: DefenseDesign, log: InteractionLog, results: Results, measure: str) -> dict[str, Outcome]:
-    """What every defence came to, where all of it was computed, and `NONE` in the cases any of them was measured against.
+    """What every defence came to where all of it was computed, and `NONE` in the cases any was measured against.
 
     `measure` is what the price is a share of.
     """

@@ -12,8 +12,8 @@ from .readings import Reading, real
 from .svg import INK, MUTED, RULE, SERIES, inline
 from .text import number
 
-ROWS = 80
-"""Most rows of a table."""
+ROWS = 200
+"""Most rows of a table: more than the widest policy that comes with the package gives, some mitigations besides."""
 CURVES = 6
 CHECKS = ("privacy", "attributes", "extraction")
 _ARMS = {"with": "mitigation", "by references trained as": "outsider"}
@@ -81,7 +81,7 @@ def inferences(reading: Reading) -> list[Inference]:
                 fpr=None if other is None else other.baseline.get("false alarms"),
             )
         )
-    return rows[:ROWS]
+    return rows
 
 
 def told(reading: Reading) -> list[Told]:
@@ -93,7 +93,7 @@ def told(reading: Reading) -> list[Told]:
                 continue
             beside = ", ".join(f"{name} {number(value, 3)}" for name, value in list(found.baseline.items())[:5])
             rows.append(Told(found.title, found.estimate, beside))
-    return rows[:ROWS]
+    return rows
 
 
 def curves(reading: Reading) -> str:
@@ -135,8 +135,8 @@ def context(reading: Reading) -> Mapping[str, object]:
     if not rows and not others:
         return {"privacy": None}
     return {
-        "privacy": True, "privacy_rows": rows, "privacy_told": others, "privacy_svg": curves(reading),
-        "privacy_drivers": drivers(reading),
+        "privacy": True, "privacy_rows": rows[:ROWS], "privacy_all_rows": len(rows), "privacy_told": others[:ROWS],
+        "privacy_all_told": len(others), "privacy_svg": curves(reading), "privacy_drivers": drivers(reading),
     }  # fmt: skip
 
 

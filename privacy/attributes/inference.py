@@ -169,8 +169,12 @@ class Told:
         return max(standard_error(self.influence), self.step)
 
     def minus(self, other: Told) -> tuple[float, float]:
-        """Difference of the AUCs on the same users and folds, and its standard error: users are paired."""
-        return self.auc - other.auc, standard_error(self.influence - other.influence)
+        """Difference of the AUCs on the same users and folds, and its standard error: users are paired.
+
+        At least a step, as of each alone: where both tell all users surely no user differs.
+        """
+        error = max(standard_error(self.influence - other.influence), self.step, other.step)
+        return self.auc - other.auc, error
 
 
 def standard_error(influence: Float64) -> float:

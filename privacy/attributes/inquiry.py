@@ -29,7 +29,7 @@ from .inference import (
     tf_idf,
 )
 
-VERSION = 1
+VERSION = 2
 """Raise it when features, classifiers or what is measured of them change."""
 
 ASKED = ("embeddings", "lists")

@@ -79,9 +79,19 @@ def coins(count: int, seed: int, place: int) -> NDArray[np.bool_]:
     return rng(seed, "privacy", "coins", place).random(count) < 0.5
 
 
-def overlap(events: int, share: float, seed: int, place: int) -> NDArray[np.bool_] | None:
-    """Which events that are nobody's candidate model `place` is trained on, bool [E]; None for all of them."""
-    return None if share >= 1 else rng(seed, "privacy", "overlap", place).random(events) < share
+def overlap(asked: Candidates, share: float, seed: int, place: int) -> NDArray[np.bool_] | None:
+    """Which events that are nobody's candidate model `place` is trained on, bool [E]; None for all of them.
+
+    Of each user with a candidate one is always kept: the coin would decide else whether the user has a vector at all.
+    """
+    if share >= 1:
+        return None
+    drawn = rng(seed, "privacy", "overlap", place).random(len(asked.everything))
+    known, user = drawn < share, asked.everything.user
+    rows = np.flatnonzero((asked.owner == _BASE) & np.isin(user, asked.user))
+    rows = rows[np.lexsort((drawn[rows], user[rows]))]
+    known[rows[np.unique(user[rows], return_index=True)[1]]] = True  # the lowest draw: kept anyway if any is
+    return known
 
 
 def draw_pairs(split: Split, most: int, planted: int, seed: int, *, in_order: bool = False) -> Candidates:
@@ -95,7 +105,8 @@ def draw_pairs(split: Split, most: int, planted: int, seed: int, *, in_order: bo
     Args:
         split: of the audited model.
         most: of each of the first two kinds.
-        planted: items that the user has never met, with the time and value of one of the user's events.
+        planted: items that the user has never met, with the time and value of one of the user's training events that
+            are nobody's candidate; users without such an event get none.
         seed: of the draw.
         in_order: leave out first events of users, which sequence models are never taught to predict.
 
@@ -117,7 +128,8 @@ def draw_pairs(split: Split, most: int, planted: int, seed: int, *, in_order: bo
         if len(rows) < 20:
             raise DataError(f"only {len(rows)} {name} pairs can be candidates; membership inference needs 20 or more")
     rows = np.concatenate(chosen)
-    extra = _planted(log, planted, stream)
+    own = np.arange(len(split.train))
+    extra = _planted(log, own[~np.isin(log.pair_keys[own], log.pair_keys[rows])], planted, stream)
     user = np.concatenate([log.user[rows], extra.user]).astype(np.int64)
     item = np.concatenate([log.item[rows], extra.item]).astype(np.int64)
     everything = log.plus(extra)
@@ -177,14 +189,21 @@ def _in_turn(log: InteractionLog, rows: Int64, most: int, stream: np.random.Gene
     return np.sort(rows[shuffled[np.argsort(turn[shuffled], kind="stable")][:most]])
 
 
-def _planted(log: InteractionLog, count: int, stream: np.random.Generator) -> InteractionLog:
-    """A distinct unseen item for each of so many users at most, with time and value of a random event of the user."""
-    seen = Positives.of(log)
-    number = np.diff(seen.offsets)
-    able = np.flatnonzero((number >= 2) & (number < log.n_items))
-    user = np.sort(stream.permutation(able)[:count]).astype(np.int64)
+def _planted(log: InteractionLog, kept: Int64, count: int, stream: np.random.Generator) -> InteractionLog:
+    """A distinct unseen item for each of so many users at most, with time and value of one of the user's kept events.
+
+    Args:
+        log: all events.
+        kept: int64, rows of it that every model is trained on.
+        count: users.
+        stream: of the draw.
+    """
+    seen, base = Positives.of(log), log.take(kept)
+    number, counts = np.diff(seen.offsets), base.user_counts
+    user = stream.permutation(np.flatnonzero((number >= 2) & (number < log.n_items)))
+    user = np.sort(user[counts[user] > 0][:count]).astype(np.int64)
     item = seen.unseen(stream, user)
-    start = np.cumsum(log.user_counts) - log.user_counts
-    at = start[user] + (stream.random(len(user)) * log.user_counts[user]).astype(np.int64)
-    like = log.take(np.argsort(log.user, kind="stable")[at])
+    start = np.cumsum(counts) - counts
+    at = start[user] + (stream.random(len(user)) * counts[user]).astype(np.int64)
+    like = base.take(np.argsort(base.user, kind="stable")[at])
     return replace(like, item=item.astype(np.int32))

@@ -58,7 +58,8 @@ class PrivacyProbe(Probe):
     Evidence, ACCESS one of scores, ranks, lists, weights and ATTACK one of rmia, lira, plain:
 
     - `privacy.UNIT.ACCESS.ATTACK.auc` and `...tpr@1%`, the share of members above a threshold that lets one in a
-      hundred others through; `privacy.UNIT.epsilon`, a lower bound on the epsilon of the training;
+      hundred others through; `privacy.UNIT.epsilon`, a lower bound on the epsilon of the training, by the first attack
+      and the first access that all arms share;
     - `privacy.checkpoint.ACCESS.ATTACK.auc`: the checkpoint itself, its training pairs against held-out ones;
     - `privacy.mitigation.NAME.UNIT...` the same under a mitigation, and `privacy.mitigation.NAME.utility.ndcg@K`, the
       change against none (worse: lower; of all others higher);
@@ -151,11 +152,14 @@ class PrivacyProbe(Probe):
         target: Target,
     ) -> Iterator[Evidence]:
         config: PrivacyConfig = self.config
-        first: tuple[Game, NDArray[np.bool_]] | None = None
+        first: tuple[Access, Game, NDArray[np.bool_]] | None = None
+        shared = [
+            access for access in config.access if all(_reads(other, access, target) for other in self.arms(target))
+        ]
         for access in config.access:
-            if access == "weights" and arm.serving != NONE:
-                continue  # another way to serve leaves the weights as they are
-            if access == "weights" and target.model.family == "black box":
+            if not _reads(arm, access, target):
+                if arm.serving != NONE:
+                    continue
                 why = "a system that is only asked shows no weights"
                 yield self.made(f"{where}.weights.auc", f"Members of {where}", "auc", _AUC, "higher", missing=why)
                 continue
@@ -165,8 +169,9 @@ class PrivacyProbe(Probe):
                 details = self._details(arm, access, attack) | game_details(asked, game, stuff.included, config.cutoff)
                 yield self._auc(f"{where}.{access}.{attack}", arm, access, attack, game, details, keys)
                 yield self._tpr(f"{where}.{access}.{attack}", arm, access, attack, game, details, keys)
-                # fixed before any number is seen: the first access and attack of the policy
-                first = first or (game, stuff.included)
+                # fixed before any number is seen: the first attack of the policy, and the first access of all arms
+                if first is None and access in (shared or config.access):
+                    first = access, game, stuff.included
             if arm.name == NONE and arm.unit == "interactions" and self._checkpoint() in results:
                 yield from self._checkpoints(asked, answers, access, results, keys)
         if "lists" in config.access:
@@ -209,19 +214,27 @@ class PrivacyProbe(Probe):
             f"Members told apart at 1 % false alarms from {_sees(access, details)} ({attack}, {arm.unit}{_with(arm)})"
         )
         first = game.caught[0]
+        figures: dict[str, Any] = {"missing": first.why_not}
+        if first.why_not is None:
+            figures = {
+                "estimate": first.tpr, "n": game.users, "standard_error": first.error, "limits": (0.0, 1.0),
+                "baseline": {"chance": first.rate, "false alarms": first.fpr},
+            }  # fmt: skip
         return self.made(
-            f"{name}.tpr@1%", title, "tpr@1%", _TPR, "higher", estimate=first.tpr, n=game.users,
-            standard_error=first.error, limits=(0.0, 1.0), baseline={"chance": first.rate, "false alarms": first.fpr},
+            f"{name}.tpr@1%", title, "tpr@1%", _TPR, "higher", **figures,
             details={**self._details(arm, access, attack), **caught_details(game)}, cells=keys,
         )  # fmt: skip
 
-    def _epsilon(self, where: str, arm: Arm, game: Game, included: NDArray[np.bool_], keys: list[str]) -> Evidence:
+    def _epsilon(
+        self, where: str, arm: Arm, access: Access, game: Game, included: NDArray[np.bool_], keys: list[str]
+    ) -> Evidence:
         found = bound_of(game, included, self.config.delta)
         title = f"Least epsilon of the training that the guesses are compatible with ({arm.unit}{_with(arm)})"
         return self.made(
             f"{where}.epsilon", title, "epsilon", "lower bound on epsilon at 95 % confidence, 0 and above", "higher",
             estimate=found["epsilon"], n=game.users,
-            baseline={"ceiling": found["ceiling"], "nothing leaks": 0.0}, details=found, cells=keys,
+            baseline={"ceiling": found["ceiling"], "nothing leaks": 0.0},
+            details=self._details(arm, access, self.config.attacks[0]) | found, cells=keys,
         )  # fmt: skip
 
     def _checkpoints(
@@ -335,6 +348,11 @@ class PrivacyProbe(Probe):
     def _checkpoint(self) -> Cell:
         shadow = Shadow(self._draw("interactions"), None)
         return Cell("inquiry", "membership in the checkpoint", inquiry=shadow)
+
+
+def _reads(arm: Arm, access: Access, target: Target) -> bool:
+    """Whether an arm is read by an access: another way to serve leaves the weights as they are, and some have none."""
+    return access != "weights" or (arm.serving == NONE and target.model.family != "black box")
 
 
 def _sees(access: Access, details: Mapping[str, Any]) -> str:

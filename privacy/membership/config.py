@@ -22,7 +22,7 @@ class PrivacyConfig(ProbeConfig):
     units: tuple[Unit, ...] = Field(default=("interactions",), min_length=1)
     """What is guessed: interactions (single pairs), users (whole histories). Each has models of its own."""
     attacks: tuple[str, ...] = Field(default=("lira", "rmia"), min_length=1)
-    """lira, rmia, plain. The first one, with the first access, is what epsilon is bounded by.
+    """lira, rmia, plain. The first one, with the first access that all arms share, is what epsilon is bounded by.
 
     Users who are seen by their lists are attacked by taste besides (`taste.py`); it takes no setting."""
     access: tuple[Access, ...] = Field(default=("scores", "ranks", "lists", "weights"), min_length=1)
@@ -34,13 +34,20 @@ class PrivacyConfig(ProbeConfig):
     planted: int = Field(default=200, ge=0)
     """Items out of a user's taste, planted by coins: what is easiest to remember."""
     overlap: float = Field(default=1.0, gt=0, le=1)
-    """Share of all other events that each model is trained on, drawn anew: 1 is an outsider who knows all of them."""
+    """Share of all other events that each model is trained on, drawn anew: 1 is an outsider who knows all of them.
+
+    Of each user with a candidate one other event stays at least."""
     cutoff: int = Field(default=20, ge=1)
     """K of the lists that are seen, and of NDCG@K."""
     delta: float = Field(default=1e-5, ge=0, lt=1)
     """Of the lower bound on epsilon."""
     mitigations: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """By a name of your own: `use` (`recaudit list mitigations`) and its settings."""
+
+    @field_validator("units", "attacks", "access")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(names))
 
     @field_validator("attacks")
     @classmethod

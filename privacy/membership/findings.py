@@ -11,8 +11,9 @@ from ..epsilon import one_run_bound
 from ..signals import separation
 from .candidates import HELD_OUT, PLANTED, TRAINED, Candidates
 from .catalogue import ATTACKS
+from .caught import Caught, roc
 from .drivers import drivers, exposed, traits
-from .game import Game, roc, separated
+from .game import Game, separated
 from .material import Material
 from .shadow import confound
 
@@ -39,18 +40,30 @@ def game_details(asked: Candidates, game: Game, included: NDArray[np.bool_], cut
 
 
 def caught_details(game: Game) -> dict[str, Any]:
-    """The rates at each threshold with their intervals, and the precision at some priors; as JSON."""
-    rates = []
-    for own in game.caught:
-        precision = {
-            f"{prior:g}": prior * own.tpr / total if (total := prior * own.tpr + (1 - prior) * own.fpr) else None
-            for prior in PRIORS
-        }
-        rates.append({
-            "false_alarms_wanted": own.rate, "tpr": own.tpr, "fpr": own.fpr, "members": own.members,
-            "others": own.others, "intervals": own.bounds(), "precision": precision,
-        })  # fmt: skip
-    return {"rates": rates}
+    """The rates at each threshold with their intervals, and the precision at some priors; as JSON.
+
+    Intervals are of so many "trials" as each rate is worth. "precision" is None where no false alarm was seen;
+    "precision_at_least" takes the upper end of the interval of the false alarms. A rate that too few non-members
+    set a threshold for has "missing", why, in place of its figures.
+    """
+    return {"rates": [_rate(own) for own in game.caught]}
+
+
+def _rate(own: Caught) -> dict[str, Any]:
+    head = {"false_alarms_wanted": own.rate, "members": own.members, "others": own.others}
+    if own.why_not is not None:
+        return head | {"tpr": None, "fpr": None, "missing": own.why_not}
+    bounds = own.bounds()
+    return head | {
+        "tpr": own.tpr, "fpr": own.fpr, "intervals": bounds, "trials": own.trials(),
+        "precision": {f"{prior:g}": _precision(prior, own.tpr, own.fpr) if own.alarms else None for prior in PRIORS},
+        "precision_at_least": {f"{prior:g}": _precision(prior, own.tpr, bounds["fpr"][1]) for prior in PRIORS},
+    }  # fmt: skip
+
+
+def _precision(prior: float, tpr: float, fpr: float) -> float:
+    """Members among those above a threshold; `fpr` above 0."""
+    return prior * tpr / (prior * tpr + (1 - prior) * fpr)
 
 
 def bound_of(game: Game, included: NDArray[np.bool_], delta: float) -> dict[str, Any]:

@@ -34,10 +34,12 @@ class Risk:
     """What an outsider's attack makes of users' training events.
 
     Attributes:
-        user: int64 [N], users with candidates, ascending.
-        events: int64 [N], how many of their events were tried.
+        user: int64 [N], users with a training event, ascending.
+        events: int64 [N], how many of their events were tried; 0 of users who cannot be tried: those with one training
+            pair, which would leave nothing of them, and of models that read order those whose history has no later one.
         exposure: float64 [N], 0..1: the share of pairs a model was not trained on that look less like a member than the
-            user's training events do where they were trained on; .5 is no risk.
+            user's training events do where they were trained on; .5 is no risk. NaN where none was tried, or no model
+            was trained on what was.
         halves: float64 [N, 2], the same from the first and from the second half of the models.
         stability: Spearman correlation of the halves over users, -1..1; NaN if either does not vary.
     """
@@ -85,7 +87,8 @@ def risk(
     if models < 8:
         raise InputError(f"{models} models are too few for a figure of single users; give 8 or more")
     train = target.split.train
-    draw = Draw("interactions", per_user * int((train.user_counts > 0).sum()), 0, derive(seed, "risk"), 20)
+    users = np.flatnonzero(train.user_counts)
+    draw = Draw("interactions", per_user * len(users), 0, derive(seed, "risk"), 20)
     asked = draw.candidates(target.split, reads_order(target.recipe))
     cells = [
         Cell("inquiry", f"model {place + 1} of {models}", derive(seed, "risk", place), inquiry=Shadow(draw, place))
@@ -98,7 +101,8 @@ def risk(
         raise UnfinishedError(f"a model could not be trained: {failures[0].label}: {failures[0].error}")
     answers: list[Mapping[str, NDArray[Any]]] = [store.arrays(key) for key in keyed]
     mine = asked.source == TRAINED
-    user, place, events = np.unique(asked.user[mine], return_inverse=True, return_counts=True)
+    place = np.searchsorted(users, asked.user[mine])
+    events = np.bincount(place, minlength=len(users))
 
     def by_user(part: list[Mapping[str, NDArray[Any]]]) -> Float64:
         stuff = material(asked, part, f"{NONE}/{access}")
@@ -106,10 +110,10 @@ def risk(
         scores = np.stack([ATTACKS[attack](stuff, int(own), every != own) for own in every])
         found = exposed(scores, stuff.included)[mine]
         known = np.isfinite(found)
-        total, number = (np.bincount(place[known], w, len(user)) for w in (found[known], np.ones(known.sum())))
+        total, number = (np.bincount(place[known], w, len(users)) for w in (found[known], np.ones(known.sum())))
         return np.where(number > 0, total / number.clip(1), np.nan)
 
     halves = np.stack([by_user(answers[: models // 2]), by_user(answers[models // 2 :])], axis=1)
     both = np.isfinite(halves).all(axis=1)
     alike = float(spearmanr(halves[both, 0], halves[both, 1]).statistic) if both.sum() > 2 else float("nan")
-    return Risk(user.astype(np.int64), events.astype(np.int64), by_user(answers), halves, alike)
+    return Risk(users.astype(np.int64), events.astype(np.int64), by_user(answers), halves, alike)

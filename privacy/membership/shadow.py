@@ -27,6 +27,9 @@ from .taste import item_vectors, read_taste
 VERSION = 2
 USERS = 3
 """Version of the answers about users: they have arrays more."""
+PAIRS = 2
+"""Version of the answers about pairs where some are planted or the overlap is below 1: since then every candidate's
+user keeps a training event."""
 NONE = "none"
 """The serving that changes nothing."""
 CELLS = 3
@@ -89,7 +92,12 @@ class Shadow:
             "inquiry": "membership", "version": VERSION, **asdict(self.draw), "place": self.place,
             "training": self.training.describe(),
             "servings": {name: own.describe() for name, own in self.servings.items()},
-        } | ({"users_version": USERS} if self.draw.unit == "users" else {})  # fmt: skip
+        } | self._version()  # fmt: skip
+
+    def _version(self) -> dict[str, int]:
+        if self.draw.unit == "users":
+            return {"users_version": USERS}
+        return {"pairs_version": PAIRS} if self.draw.planted or self.draw.overlap < 1 else {}
 
     def answer(self, target: Target, seed: int) -> Answer:
         """Arrays "included" bool [C] and by serving "NAME/ACCESS", the signals of `reading.read`.
@@ -103,7 +111,7 @@ class Shadow:
         included, log = asked.source == TRAINED, target.split.train
         if self.place is not None:
             included = coins(len(asked), self.draw.seed, self.place)
-            known = overlap(len(asked.everything), self.draw.overlap, self.draw.seed, self.place)
+            known = overlap(asked, self.draw.overlap, self.draw.seed, self.place)
             log = asked.trained(included, known)
             model = self.training.train(target.recipe, log, seed)
         k, arrays = self.draw.cutoff, dict[str, NDArray[Any]](included=included)

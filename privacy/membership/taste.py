@@ -21,7 +21,8 @@ from ...recommenders.trainer import one_thread
 from ..places import places, prefixes
 from ..signals import Float64
 from .candidates import Candidates
-from .game import Game, caught_above, judged, level
+from .caught import caught_above, level
+from .game import Game, judged
 
 FOLDED, AS_SERVED = "taste-folded", "taste-as-served"
 TITLES = {FOLDED: FOLDED, AS_SERVED: f"{AS_SERVED}: tells the fallback"}
@@ -118,13 +119,18 @@ def play_taste(found: Sequence[Float32], included: NDArray[np.bool_], user: Int6
     doubled.
     """
     scores, levels = told(found, included, seed)
-    caught = caught_above(scores, levels, included, user)
-    game = judged(scores, tuple(replace(own, error=own.error * 2**0.5) for own in caught), included, user)
+    part, outside = _parts(len(found)), (~included).sum(axis=1)
+    pool = min(int(outside[part != own].sum()) for own in np.unique(part))
+    caught = tuple(
+        replace(own, error=own.error * 2**0.5, alarm_error=own.alarm_error * 2**0.5)
+        for own in caught_above(scores, levels, included, user, pool)
+    )
+    game = judged(scores, caught, included, user)
     return replace(game, error=game.error * 2**0.5)
 
 
 def told(found: Sequence[Float32], included: NDArray[np.bool_], seed: int) -> tuple[Float64, Float64]:
-    """Scores float64 [M, C] of each model's users, and thresholds float64 [M, R] for `game.RATES`.
+    """Scores float64 [M, C] of each model's users, and thresholds float64 [M, R, 2], `caught.level`.
 
     The models are taken in `PARTS` parts (one each, up to so many models). A victim is attacked by the network that
     all other parts taught; its thresholds come from the others, each part scored by the network that neither it nor
@@ -138,7 +144,7 @@ def told(found: Sequence[Float32], included: NDArray[np.bool_], seed: int) -> tu
     Reference: Zhang, Ren, Wang, Ren, Chen, Hu, Zhang 2021, Membership Inference Attacks Against Recommender Systems,
         CCS, section 3, whose item vectors come from a third part of the data and whose reference is one system.
     """
-    values, part = np.stack(found), [model % PARTS for model in range(len(found))]
+    values, part = np.stack(found), _parts(len(found)).tolist()
     parts = max(part) + 1
     pairs = [(one, other) for one in range(parts) for other in range(one, parts)]  # (one, one) leaves out one part
     net = {pair: place for place, pair in enumerate(pairs)}
@@ -153,6 +159,11 @@ def told(found: Sequence[Float32], included: NDArray[np.bool_], seed: int) -> tu
         for own in range(parts)
     ]  # fmt: skip
     return scores, np.stack(levels)[part]
+
+
+def _parts(models: int) -> Int64:
+    """The part of each model, int64 [M]."""
+    return np.arange(models, dtype=np.int64) % PARTS
 
 
 def networks(values: Float32, included: NDArray[np.bool_], taught: NDArray[np.bool_], seed: int) -> Float64:

@@ -8,7 +8,7 @@ import pytest
 
 from recaudit.audit.evidence import AuditRun, Evidence
 from recaudit.reports.html import page
-from recaudit.reports.privacy_parts import context, curves, inferences, told
+from recaudit.reports.privacy_parts import ROWS, context, curves, inferences, told
 from recaudit.reports.readings import Reading
 from recaudit.reports.regulator import web
 
@@ -43,6 +43,21 @@ def test_attacks_are_read_and_drawn(run: AuditRun) -> None:
     content = page(private(run)).decode()
     assert "What the model tells about its users" in content and "8.3" in content and "history" in content
     assert "Members found against false alarms" in web.page(private(run)).decode()
+
+
+@pytest.mark.parametrize(("rows", "cut"), [(120, False), (ROWS + 5, True)])
+def test_rows_that_are_cut_are_counted(rows: int, cut: bool, run: AuditRun) -> None:
+    """Every check at its widest gives 120 rows."""
+    own = private(run)
+    auc = next(found for found in own.evidence if found.id.endswith("lira.auc"))
+    more = [
+        auc.model_copy(update={"id": f"privacy.mitigation.m{place}.lira.{kind}", "measure": kind})
+        for place in range(rows - 1)
+        for kind in ("auc", "epsilon")
+    ]
+    content = page(own.model_copy(update={"evidence": [*own.evidence, *more]})).decode()
+    assert len(inferences(Reading(own))) == 1
+    assert content.count(f"{ROWS} of {rows} rows are listed here") == (2 if cut else 0)
 
 
 def test_the_public_edition_names_no_attack_and_no_curve(run: AuditRun) -> None:

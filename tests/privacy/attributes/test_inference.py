@@ -164,6 +164,8 @@ def test_an_auc_of_one_is_not_certain() -> None:
     found = judged(np.stack([1.0 - code, code], axis=1), code, folds(code, rng(0, "sure")))
     assert found.auc == 1.0 and not found.influence.any()
     assert found.standard_error == pytest.approx(0.5 / 25)
+    # nor is it certain that another view that tells all of them tells as much
+    assert found.minus(found) == (0.0, found.standard_error)
 
 
 def test_a_known_separation_is_found() -> None:
@@ -178,7 +180,7 @@ def test_a_known_separation_is_found() -> None:
     nothing = noise(code, fold, 1, draw)
     difference, error = found.minus(nothing)
     assert difference == pytest.approx(found.auc - nothing.auc) and difference > 3 * error > 0
-    assert found.minus(found) == (0.0, 0.0)
+    assert found.minus(found) == (0.0, found.step)
     assert error == standard_error(found.influence - nothing.influence)
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recaudit.datasets.errors import DataError
-from recaudit.datasets.split import leave_last_out, ratio_per_user
+from recaudit.datasets.seeding import rng
+from recaudit.datasets.split import Split, leave_last_out, ratio_per_user
 from recaudit.privacy.membership.candidates import (
     HELD_OUT,
     PLANTED,
@@ -18,6 +19,7 @@ from recaudit.privacy.membership.candidates import (
     draw_users,
     overlap,
 )
+from recaudit.privacy.places import places
 
 from ...victims import small_log
 
@@ -68,10 +70,47 @@ def test_coins_are_fair_and_models_have_their_own() -> None:
     assert abs(found.mean() - 0.5) < 4 * 0.5 / 32000**0.5
     correlation = np.corrcoef(found)[np.triu_indices(8, 1)]
     assert np.abs(correlation).max() < 4.5 / 4000**0.5
-    assert overlap(100, 1.0, 9, 0) is None
-    part = overlap(10_000, 0.7, 9, 0)
-    assert part is not None and abs(part.mean() - 0.7) < 0.02
-    assert not np.array_equal(part, overlap(10_000, 0.7, 9, 1))
+    asked = draw_users(SPLIT, 40, 3)
+    assert overlap(asked, 1.0, 9, 0) is None
+    part = overlap(asked, 0.7, 9, 0)
+    assert part is not None and abs(part.mean() - 0.7) < 4 * (0.7 * 0.3 / len(asked.everything)) ** 0.5
+    assert not np.array_equal(part, overlap(asked, 0.7, 9, 1))
+
+
+def by_time(users: int) -> Split:
+    """Of the first users all events but one or two come late, of some others all."""
+    split = ratio_per_user(small_log(users=200, items=60, events=3000), seed=1)
+    number = places(split.train, np.arange(len(split.train)))
+    late = (split.train.user < users) & (number >= split.train.user % 3)
+    return replace(split, train=split.train.without(late), test=split.test.plus(split.train.take(late)))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(20, 100), st.integers(1, 150), st.integers(0, 5), st.booleans())
+def test_planted_pairs_stand_beside_an_event_that_stays(most: int, planted: int, seed: int, in_order: bool) -> None:
+    found = draw_pairs(by_time(120), most, planted, seed, in_order=in_order)
+    own = found.source == PLANTED
+    base = found.base
+    assert (base.user_counts[found.user[own]] > 0).all()
+    at = np.flatnonzero(np.isin(found.owner, np.flatnonzero(own)))
+    assert base.time is not None and found.everything.time is not None
+    there = set(zip(base.user.tolist(), base.time.tolist(), strict=True))
+    log = found.everything
+    assert {(int(log.user[row]), int(found.everything.time[row])) for row in at} <= there and len(at) == own.sum()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(0.01, 0.9), st.integers(0, 3), st.integers(0, 3))
+def test_thinning_leaves_every_candidates_user_an_event(share: float, seed: int, place: int) -> None:
+    found = draw_pairs(by_time(120), 100, 50, seed)
+    known = overlap(found, share, seed, place)
+    assert known is not None
+    kept = found.trained(np.zeros(len(found), bool), known)
+    assert (kept.user_counts[found.user] > 0).all()
+    # nothing else is forced: users are left with more than drawn by one event at most
+    drawn = rng(seed, "privacy", "overlap", place).random(len(found.everything)) < share
+    forced = found.everything.take(known & ~drawn)
+    assert forced.user_counts.max() <= 1 and not (drawn & ~known).any()
 
 
 def test_too_few_are_refused() -> None:

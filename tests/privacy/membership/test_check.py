@@ -43,13 +43,18 @@ def test_evidence(tmp_path: Path) -> None:
             for attack in ("rmia", "lira"):
                 auc, rate = (found[f"{where}.{access}.{attack}.{measure}"] for measure in ("auc", "tpr@1%"))
                 assert auc.estimate is not None and 0 <= auc.estimate <= 1 and auc.standard_error
-                assert auc.n > 40 and len(auc.cells) == 4 and rate.estimate is not None
+                assert auc.n > 40 and len(auc.cells) == 4
+                # three references have about 75 users who are no members: too few for one false alarm in a hundred
+                assert (
+                    (rate.estimate is None) == ("users" in where) == ("needs 100 non-members" in (rate.missing or ""))
+                )
                 assert (
                     auc.details["rates"][0]["members"] + auc.details["rates"][0]["others"]
                     == 4 * (auc.details["candidates"])
                 )
         bound = found[f"{where}.epsilon"]
         assert bound.estimate is not None and 0 <= bound.estimate <= bound.baseline["ceiling"]
+        assert (bound.details["access"], bound.details["attack"], bound.details["models"]) == ("scores", "lira", 4)
     leaks = found["interactions.scores.lira.auc"]
     assert leaks.estimate is not None and leaks.estimate > 0.8  # a linear model of 60 items remembers
     assert leaks.details["by_kind"].keys() == {"trained", "held_out", "planted"} and leaks.details["drivers"]
@@ -64,6 +69,18 @@ def test_evidence(tmp_path: Path) -> None:
     assert "no user vectors" in (found["mitigation.noisy.none"].missing or "")
     told = found["checkpoint.scores.lira.auc"]
     assert told.estimate is not None and "the split alone" in told.baseline
+
+
+@pytest.mark.parametrize(("mitigations", "access"), [(["rounded"], "lists"), (["regular"], "weights")])
+def test_epsilons_of_all_arms_are_of_one_access(mitigations: list[str], access: str, tmp_path: Path) -> None:
+    own = {name: MITIGATIONS[name] for name in mitigations}
+    asked = probe(mitigations=own, access=["weights", "lists", "weights"], attacks=["plain", "plain"])
+    found = evidence_of(asked, small_target(split=SPLIT), tmp_path)
+    bounds = [one for one in found if one.measure == "epsilon"]
+    assert len(bounds) == 2 and {(one.details["access"], one.details["attack"]) for one in bounds} == {
+        (access, "plain")
+    }
+    assert len({one.id for one in found}) == len(found)  # what a policy names twice is done once
 
 
 def test_one_training_serves_all_that_only_serve_in_another_way(tmp_path: Path) -> None:

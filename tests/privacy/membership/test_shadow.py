@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from recaudit.privacy.membership.material import Material
 from recaudit.privacy.membership.reading import ACCESSES
 from recaudit.privacy.membership.risk import risk
 from recaudit.privacy.membership.shadow import NONE, Draw, Shadow, confound, material
+from recaudit.privacy.places import places
 from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit, reads_order
 from recaudit.recommenders.target import Target
@@ -123,11 +125,23 @@ def test_every_family_can_be_asked(model: str) -> None:
 def test_risk_of_single_users(tmp_path: Path) -> None:
     target = small_target(split=ratio_per_user(small_log(users=200, items=60, events=3000), seed=1))
     found = risk(target, Store(tmp_path), models=8, per_user=2, jobs=1)
-    assert len(found.user) > 150 and (np.diff(found.user) > 0).all() and abs(found.events.mean() - 2) < 0.5
+    np.testing.assert_array_equal(found.user, np.flatnonzero(target.split.train.user_counts))
+    assert abs(found.events.mean() - 2) < 0.5
     known = found.exposure[np.isfinite(found.exposure)]
     assert known.mean() > 0.6 and -1 <= found.stability <= 1
     again = risk(target, Store(tmp_path), models=8, per_user=2, jobs=1)
     np.testing.assert_array_equal(found.exposure, again.exposure)
+
+
+def test_users_who_cannot_be_tried_are_told(tmp_path: Path) -> None:
+    split = ratio_per_user(small_log(users=200, items=60, events=3000), seed=1)
+    single = (split.train.user < 10) & (places(split.train, np.arange(len(split.train))) > 0)
+    split = replace(split, train=split.train.without(single))
+    recipe = Recipe("popularity", {})
+    found = risk(Target("t", fit(recipe, split.train, 0), recipe, split, 0, "0" * 64, {}), Store(tmp_path), jobs=1)
+    few = found.user < 10
+    assert few.sum() == 10 and not found.events[few].any() and np.isnan(found.exposure[few]).all()
+    assert found.events[~few].all() and np.isfinite(found.exposure[~few]).mean() > 0.98
 
 
 def test_an_overlap_below_one_trains_on_less() -> None:
@@ -135,5 +149,5 @@ def test_an_overlap_below_one_trains_on_less() -> None:
     seen: list[InteractionLog] = []
     asked = Draw("interactions", 50, 0, 0, 5, overlap=0.5).candidates(split, False)
     for place in range(2):
-        seen.append(asked.trained(coins(len(asked), 0, place), overlap(len(asked.everything), 0.5, 0, place)))
+        seen.append(asked.trained(coins(len(asked), 0, place), overlap(asked, 0.5, 0, place)))
     assert all(0.4 < len(own) / len(asked.base) < 0.7 for own in seen) and seen[0].fingerprint != seen[1].fingerprint

@@ -13,9 +13,10 @@ from scipy.stats import norm
 from recaudit.datasets.read import read_log
 from recaudit.datasets.split import Split, leave_last_out, ratio_per_user
 from recaudit.privacy.membership.candidates import coins
+from recaudit.privacy.membership.caught import caught_above
 from recaudit.privacy.membership.check import PrivacyProbe
 from recaudit.privacy.membership.config import PrivacyConfig
-from recaudit.privacy.membership.game import Game, caught_above, judged, play
+from recaudit.privacy.membership.game import Game, judged, play
 from recaudit.privacy.membership.shadow import NONE, Draw, Shadow, material
 from recaudit.privacy.membership.taste import (
     AS_SERVED,
@@ -195,15 +196,18 @@ def test_the_version_of_users_is_no_part_of_the_key_of_pairs() -> None:
     pairs, users = (Shadow(Draw(unit, 50, 0, 0, 5), 1).describe() for unit in ("interactions", "users"))
     assert pairs["version"] == users["version"] and pairs.keys() == users.keys() - {"users_version"}
     assert "users_version" not in pairs and "users_version" in users
+    # what all candidates' users keep changed the cells of planted pairs and of other overlaps alone
+    planted, thinned = (Shadow(Draw("interactions", 50, *own), 1).describe() for own in ((9, 0, 5), (0, 0, 5, 0.5)))
+    assert planted.keys() == thinned.keys() == pairs.keys() | {"pairs_version"}
 
 
 def test_judging_takes_any_scores() -> None:
     found, included = shifted(2, 4, 100, 1.0)
     scores = np.stack(found)[..., 0].astype(np.float64)
-    levels = np.full((4, 2), np.inf)
+    levels = np.tile([1e9, 0.5], (4, 2, 1))
     half = np.arange(100) < 50
     users = np.arange(100)
-    caught = caught_above(scores, levels, included, users)
+    caught = caught_above(scores, levels, included, users, 100)
     game = judged(scores, caught, included, users, half)
     other = judged(scores[:, half], caught, included[:, half], users[half])
     assert game.auc == other.auc and game.error == other.error and game.caught[0].hits == 0 and game.users == 50
