@@ -188,15 +188,22 @@ def tables(rows: pd.DataFrame) -> None:
             over = " (over-forgotten)" if own.over.any() else ""
             speed = retrain.forget_s.mean() / max(own.forget_s.mean(), 1e-3)
             gained = retrain.forget_s.mean() - own.forget_s.mean()
-            pays = f"{own.prepare_s.mean() / gained:.1f}" if gained > 0 else "never"
+            pays = (
+                "" if own.prepare_s.mean() < 0.1 else f"{own.prepare_s.mean() / gained:.1f}" if gained > 0 else "never"
+            )
             faster, pays = (f"{speed:.1f}x", pays) if name not in ("retrain", *CONTROLS) else ("", "")
             cells = [
                 name, told + over, spread(own.rho, 2), f"{own.auc.mean():.3f}", f"{own['MI-BF'].mean():.2f}",
                 f"{own['MI-NG'].mean():.2f}", f"{own['recall@20'].mean():.4f}", spread(own["ndcg@20"], 4),
-                f"{own['ndcg@20 most active twentieth'].mean():.4f}", f"{own['exposure/gini'].mean():.3f}",
+                _mean(own["ndcg@20 most active twentieth"], 4), _mean(own["exposure/gini"], 3),
                 f"{own.forget_s.mean():.1f}", f"{own.prepare_s.mean():.1f}", faster, pays,
             ]  # fmt: skip
             print(f"| {' | '.join(cells)} |")
+
+
+def _mean(values: pd.Series, digits: int) -> str:
+    """Empty where nothing was measured."""
+    return "" if values.isna().all() else f"{values.mean():.{digits}f}"
 
 
 def spread(values: pd.Series, digits: int) -> str:

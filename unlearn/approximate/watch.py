@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from ...datasets.errors import InputError
 from ...datasets.log import Int64, InteractionLog
@@ -23,6 +24,8 @@ _SAMPLE = 2000  # pairs of either kind that a check reads
 _OWN = 50  # held-out pairs that the touched users must have, by weight, for these alone to be read
 _HALVINGS = 6
 _USUAL = 8 / 9  # where held-out pairs lie if none are there to tell
+_EASIER = float(np.log(2))
+_LEAST = 25  # held-out pairs, by weight, that tell anything: the mean of five followed single pairs
 
 
 class Look(NamedTuple):
@@ -40,7 +43,7 @@ class Look(NamedTuple):
     same: float
     held: float
 
-    def over(self, start: Look) -> float:
+    def over(self, start: Look, easier: float = 0.0) -> float:
         """By how much the forgotten pairs stand above where they should, -1..1; below 0 is too far.
 
         Two things tell where that is, and the lower one counts. Held-out pairs of the popularity that the request
@@ -51,8 +54,11 @@ class Look(NamedTuple):
 
         Args:
             start: under the model before.
+            easier: by how much more forgotten pairs are guessed than held-out ones would be, had both been taught;
+                log odds of percentiles.
         """
-        return self.forgotten - min(start.level, self.same + max(0.0, start.held - self.held))
+        mark = min(start.level, self.same + max(0.0, start.held - self.held))
+        return self.forgotten - float(expit(_log_odds(mark) + easier))
 
 
 class Watch:
@@ -68,6 +74,7 @@ class Watch:
         controls: those of the held-out pairs, int64 [C] each; none that the request forgets.
         weights: float64 [C], what each of these counts in `Look.level`.
         start: the look under the model before the request, None if not known.
+        easier: see `Look.over`; 0 of models that read no order.
     """
 
     def __init__(
@@ -109,7 +116,7 @@ class Watch:
                         as_popular(served.log, then, self.forgotten[1], self.controls[1])
                         for then in (retained, served.log)
                     )
-                    if self.weights.sum() ** 2 / np.square(self.weights).sum() >= _OWN:
+                    if _worth(self.weights) >= _OWN:
                         break
         self._prefix: tuple[InteractionLog | None, InteractionLog | None] = (None, None)
         if in_order:
@@ -118,8 +125,13 @@ class Watch:
                 prefixes(served.log, self.forgotten[0], places(served.log, rows)),
                 prefixes(served.log, self.controls[0], counts),
             )
-        self.known = len(self.forgotten[0]) > 0 and len(self.controls[0]) > 0
+        self.known = len(self.forgotten[0]) > 0 and _worth(self.weights) >= _LEAST
         self.start = self.look(served.model) if self.known else None
+        self.easier = 0.0
+        if in_order and self.start is not None:
+            found = _log_odds(self.start.forgotten) - _log_odds(self._taught(served, retained))
+            # near 1, where a model knows what it was taught by heart, log odds say little of how easy an event is
+            self.easier = min(max(found, 0.0), _EASIER)
 
     def look(self, model: Recommender) -> Look:
         """Where the pairs lie under a model."""
@@ -130,6 +142,16 @@ class Watch:
         level, same = (float(np.average(held, weights=own)) for own in (self.weights, self._same))
         return Look(float(forgotten.mean()), level, same, float(held.mean()))
 
+    def _taught(self, served: Served, retained: InteractionLog) -> float:
+        """Where the last taught events of the held-out pairs' users lie, those as popular as the forgotten ones."""
+        log, order = served.log, served.log.chronological()
+        user = log.user[order]
+        rows = order[np.append(user[1:] != user[:-1], True)]
+        rows = rows[np.isin(log.user[rows], self.controls[0])]
+        users, items = log.user[rows].astype(np.int64), log.item[rows].astype(np.int64)
+        found = percentiles(served.model, users, items, log, prefixes(log, users, places(log, rows)))
+        return float(np.average(found, weights=as_popular(log, retained, self.forgotten[1], items)))
+
     def gap(self, model: Recommender) -> float:
         """`Look.over` under this model: 0 is forgotten, below is too far.
 
@@ -138,7 +160,7 @@ class Watch:
         """
         if self.start is None:
             raise InputError("there are no held-out pairs, or no forgotten ones, to compare")
-        return self.look(model).over(self.start)
+        return self.look(model).over(self.start, self.easier)
 
     @property
     def rivals(self) -> int:
@@ -163,6 +185,15 @@ class Watch:
             _place(training, before, after, middle)
             low, high = (middle, high) if self.gap(model) >= 0 else (low, middle)
         _place(training, before, after, low)
+
+
+def _worth(weights: NDArray[np.float64]) -> float:
+    """Of how many pairs of one weight these are worth."""
+    return float(weights.sum() ** 2 / np.square(weights).sum()) if len(weights) else 0.0
+
+
+def _log_odds(level: float) -> float:
+    return float(logit(np.clip(level, 1e-6, 1 - 1e-6)))
 
 
 def as_popular(log: InteractionLog, then: InteractionLog, forgotten: Int64, controls: Int64) -> NDArray[np.float64]:

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recaudit.datasets.errors import InputError
+from recaudit.datasets.split import leave_last_out
+from recaudit.privacy.places import prefixes
 from recaudit.privacy.signals import percentiles
 from recaudit.recommenders.base import Recipe
 from recaudit.unlearn.approximate.watch import Look, Watch, as_popular
@@ -99,3 +101,38 @@ def test_without_held_out_events_nothing_is_known(before: Served) -> None:
     assert watch.rivals == 8
     with pytest.raises(InputError, match="no held-out pairs"):
         watch.gap(before.model)
+
+
+def test_the_mark_moves_with_how_easy_the_forgotten_events_are() -> None:
+    start = Look(0.95, 0.8, 0.8, 0.8)
+    odds = np.log(0.8 / 0.2) + 1.0  # one log odd easier than where held-out events stand
+    mark = 1 / (1 + np.exp(-odds))
+    assert Look(mark, 0.8, 0.8, 0.8).over(start, 1.0) == pytest.approx(0.0)
+    assert start.over(start, 1.0) == pytest.approx(0.95 - mark)
+
+
+def test_a_model_in_order_is_held_against_the_last_taught_events() -> None:
+    split = leave_last_out(small_log(users=150, items=60, events=3_000))
+    before = replace(served(Recipe("sasrec", {"dim": 16, "max_epochs": 5}), split.train), held_out=split.valid)
+    log = split.train
+    rows = np.flatnonzero(np.isin(log.user, np.arange(30)) & (np.arange(len(log)) % 2 == 0))
+    request = Request.of(log, "x", rows=rows)
+    watch = Watch(before, request, request.retained(log), 0)
+    order = log.chronological()
+    last = order[np.flatnonzero(np.append(np.diff(log.user[order]) != 0, True))]
+    last = last[np.isin(log.user[last], watch.controls[0])]
+    users, items = log.user[last].astype(np.int64), log.item[last].astype(np.int64)
+    found = percentiles(before.model, users, items, log, prefixes(log, users, log.user_counts[users] - 1))
+    weights = as_popular(log, request.retained(log), watch.forgotten[1], items)
+    assert watch.start is not None
+    odds = [np.log(level / (1 - level)) for level in (watch.start.forgotten, found @ weights / weights.sum())]
+    assert watch.easier == pytest.approx(np.clip(odds[0] - odds[1], 0, np.log(2)))
+    assert watch.easier > 0
+
+
+@pytest.mark.parametrize(("count", "known"), [(5, False), (24, False), (60, True)])
+def test_a_handful_of_held_out_pairs_tells_nothing(before: Served, count: int, known: bool) -> None:
+    assert before.held_out is not None
+    few = replace(before, held_out=before.held_out.take(np.arange(count)))
+    request = Request.of(before.log, "x", rows=np.arange(0, 400, 3))
+    assert Watch(few, request, request.retained(before.log), 0).known == known
