@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Any
 
 import typer
@@ -120,3 +121,6 @@ def main() -> None:
         app()
     except BrokenPipeError:
         sys.exit(0)  # the reader of our output has seen enough
+    except Exception as error:  # a mistake of ours, or --debug; Python would end with 1, which says that a gate failed
+        traceback.print_exc()
+        sys.exit(error.exit_code if isinstance(error, RecauditError) else UnfinishedError.exit_code)

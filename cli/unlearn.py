@@ -50,7 +50,8 @@ def run(
 ) -> None:
     """Make a checkpoint forget; the data in the new one, held-out parts too, hold nothing of the request.
 
-    Ids of users who are forgotten whole are replaced by tombstones ("forgotten:ROW").
+    What is left of the data is always stored in the new one, since no other file holds it. Ids of users who are
+    forgotten whole are replaced by tombstones ("forgotten:ROW").
 
     Several requests of one file are served one after the other. That a method has run does not show that it has worked:
     `recaudit unlearn verify` does.
@@ -97,12 +98,17 @@ def run(
             also = f", {aside:,} held-out ones removed" if aside else ""
             typer.echo(f"{own.label}: {0 if now is None else len(now):,} events forgotten by {method}{also}", err=True)
     found = left.trained
-    metrics = evaluate(found, after.test, after.history, cutoffs=(10, 20))
-    save_checkpoint(
-        out, found, target.recipe, after, target.seed, metrics,
-        include_data=(model / EVENTS).is_file(), overwrite=overwrite,
-    )  # fmt: skip
-    typer.echo(f"{out}: ndcg@20 {metrics['ndcg@20']:.4f} (before {target.stored_metrics.get('ndcg@20', 0):.4f})")
+    try:
+        metrics = evaluate(found, after.test, after.history, cutoffs=(10, 20))
+    except InputError:  # no held-out item is left: no reason to keep what was to be forgotten
+        metrics = {}
+    without = not (model / EVENTS).is_file()
+    save_checkpoint(out, found, target.recipe, after, target.seed, metrics, overwrite=overwrite)
+    if without and not quiet:
+        typer.echo(f"{out}: what is left of the data is stored in it, give no --data with it", err=True)
+    reached = f"ndcg@20 {metrics['ndcg@20']:.4f}" if metrics else "saved without metrics, nothing is left to measure by"
+    was = target.stored_metrics.get("ndcg@20")
+    typer.echo(f"{out}: {reached} (before {'not measured' if was is None else f'{was:.4f}'})")
 
 
 @app.command("verify")
@@ -136,6 +142,9 @@ def verify(
     like; rho places the checkpoint between them (0 and 1, negative: over-forgotten). All requests of the file are
     judged together, since a small request alone often has no power; the one that stands out most is named.
 
+    Of a large request a sample is judged, fixed by the checkpoint after and the seed; best is a seed that whoever made
+    that checkpoint does not know.
+
     Example: `recaudit unlearn verify --before ckpt --after ckpt-after --request gone.csv`
     """
     import json
@@ -145,12 +154,14 @@ def verify(
     from .. import __version__
     from ..audit.files import write_whole
     from ..audit.store import Store
+    from ..datasets.seeding import derive
     from ..unlearn.reading import read_requests
     from ..unlearn.request import pooled
     from ..unlearn.verification import as_json as record
     from ..unlearn.verification import verify as judged
     from ..unlearn.verify.changes import changes, traces
     from ..unlearn.verify.given import OWN
+    from ..unlearn.verify.question import sample_of
     from .progress import progress
 
     (out / "verification.json").unlink(missing_ok=True)  # of an earlier run; if this one fails, none must be read
@@ -163,10 +174,12 @@ def verify(
     carried = opt.open_second(after, target, asked)
     model = carried.model
     given = _given(retrained or [], target, carried, asked)
+    # fixed by the very model that is judged, so no model can be made for it, and the same command finds its cells again
+    sample = sample_of(target.split.train, asked, derive(seed, "unlearning", "sample", carried.fingerprint))
     with progress("references", quiet) as step:
         found = judged(
             target, model, asked, Store(out / "cells"), retrains=retrains, refits=refits,
-            given=[other.model for other in given], parts=requests, seed=seed, margin=margin,
+            given=[other.model for other in given], parts=requests, seed=seed, sample=sample, margin=margin,
             confidence=confidence, jobs=jobs, progress=step,
         )  # fmt: skip
     touched = asked.forgotten(target.split.train)
@@ -196,6 +209,7 @@ def verify(
         },
         "references": {"own": OWN if given else retrains, "given": len(given), "with the forget set": refits},
         "seed": seed,
+        "sample": sample or None,
         "confidence": confidence,
     }  # fmt: skip
     text = json.dumps(answer, indent=1)

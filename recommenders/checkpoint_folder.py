@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -103,9 +104,13 @@ def _clean(message: str) -> str:
 def write_folder(path: Path, files: Mapping[str, bytes], overwrite: bool, check: Callable[[Path], object]) -> None:
     """Write the files into a new sibling folder, check it, and only then give it its name.
 
+    What writings that were ended half-way have left beside it is removed: it may hold the data of people who asked to
+    be forgotten since.
+
     Raises:
         InputError: see `check_destination`.
-        UnfinishedError: a full disk or the like; what was there before is untouched.
+        UnfinishedError: a full disk or the like, and what was there before is untouched; or the new checkpoint is in
+            place and a former one cannot be removed, which is named.
     """
     check_destination(path, overwrite=overwrite)
     path = path.resolve()
@@ -113,6 +118,9 @@ def write_folder(path: Path, files: Mapping[str, bytes], overwrite: bool, check:
     new, old = (path.with_name(f".{path.name[:200]}.{mark}.{part}") for part in ("new", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        stale = _left_behind(path)
+        if (path / RECORD).exists():  # else one of them may be all there is of the former one, until the new one stands
+            _remove(stale, f"left behind by a writing of {path} that was ended; nothing was changed")
         try:
             new.mkdir()
             for name, content in files.items():
@@ -120,6 +128,7 @@ def write_folder(path: Path, files: Mapping[str, bytes], overwrite: bool, check:
             _sync(new)
             check(new)
             _swap(new, path, old)
+            _remove([old, *stale], f"of a former checkpoint; the new one is in place at {path}")
             _sync(path.parent)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -158,4 +167,32 @@ def _swap(new: Path, path: Path, old: Path) -> None:
     except BaseException:
         old.rename(path)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _left_behind(path: Path) -> list[Path]:
+    """Folders beside it that a writing of that name makes, and leaves if its process is ended."""
+    ours = re.compile(rf"\.{re.escape(path.name[:200])}\.[0-9a-f]{{8}}\.(new|old)")
+    found = (entry for entry in _entries(path.parent) if ours.fullmatch(entry.name))
+    return sorted(Path(entry.path) for entry in found if entry.is_dir(follow_symlinks=False))
+
+
+def _remove(folders: Iterable[Path], what: str) -> None:
+    """Remove the folders that there are.
+
+    Raises:
+        UnfinishedError: some cannot be; all of them are named, with what they are.
+    """
+    left, reason = [], ""
+    for folder in folders:
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            left.append(str(folder))
+            reason = error.strerror or str(error)
+    if left:
+        named = " and ".join(left)
+        raise UnfinishedError(
+            _clean(f"cannot remove {named}, {what}: {reason}; data to be forgotten may be in it, delete it by hand")
+        )

@@ -27,7 +27,7 @@ from .undoing import UndoingDesign, make_undoing_design, undone
 from .verification import limited, references
 from .verify.changes import HINDRANCES
 from .verify.comparison import Answers
-from .verify.question import question
+from .verify.question import question, sample_of
 from .verify.residual import Statistic
 from .verify.verdict import LEAST_PAIRS, LIMITS, Verdict, verdict
 
@@ -137,9 +137,9 @@ class UnlearningProbe(Probe):
         found: list[Cell] = []
         for request in self.requests(target).values():
             for name in fitting:
-                for groups in (self._references("", request), self._references(name, request)):
+                for groups in (self._references("", request, target), self._references(name, request, target)):
                     found += [*groups["retrain"], *groups["refit"]]
-                found.append(self._forgetting(name, request))
+                found.append(self._forgetting(name, request, target))
         if (undoing := self._undoing(target)) is not None:
             found += undoing.cells()
         return list(dict.fromkeys(found))
@@ -175,26 +175,37 @@ class UnlearningProbe(Probe):
         settings = {name: config.settings.get(name, {}) for name in methods}
         return make_undoing_design(target, config.injected, settings, self.seed)
 
-    def _references(self, name: str, request: Request) -> dict[How, list[Cell]]:
+    def _references(self, name: str, request: Request, target: Target) -> dict[How, list[Cell]]:
         """Of the method's own kind if it has one, else (and for no method) of the victim's recipe."""
         own = bool(name) and unlearner_class(name).own_model
         method, settings = (name, self.config.settings.get(name)) if own else ("", None)
-        return references(request, self.config.retrains, self.config.refits, self.seed, method, settings)
+        return references(
+            request,
+            self.config.retrains,
+            self.config.refits,
+            self.seed,
+            method,
+            settings,
+            self._sample(request, target),
+        )
 
-    def _forgetting(self, name: str, request: Request) -> Cell:
-        trial = Trial(request, "forget", name, self.config.settings.get(name, {}))
+    def _sample(self, request: Request, target: Target) -> int:
+        return sample_of(target.split.train, request, self.seed)
+
+    def _forgetting(self, name: str, request: Request, target: Target) -> Cell:
+        trial = Trial(request, "forget", name, self.config.settings.get(name, {}), self._sample(request, target))
         return Cell("inquiry", f"{request.label}, forgotten by {name}", derive(self.seed, name), inquiry=trial)
 
     def _judged(self, name: str, request: Request, target: Target, results: Results) -> Verdict | None:
         """None where a cell failed."""
-        own, groups = self._forgetting(name, request), self._references(name, request)
+        own, groups = self._forgetting(name, request, target), self._references(name, request, target)
         if own not in results or any(cell not in results for group in groups.values() for cell in group):
             return None
         kept: Mapping[How, list[Answers]] = {
             how: [results.arrays(cell) for cell in group] for how, group in groups.items()
         }
-        asked = question(target.split, request, in_order=reads_order(target.recipe))
-        before = self._forgetting(CONTROLS[0], request)  # the checkpoint as it is
+        asked = question(target.split, request, self._sample(request, target), in_order=reads_order(target.recipe))
+        before = self._forgetting(CONTROLS[0], request, target)  # the checkpoint as it is
         found = verdict(
             results.arrays(own), kept["retrain"], kept["refit"], asked.weights, self.config.margin,
             groups=asked.groups,
@@ -217,19 +228,23 @@ class UnlearningProbe(Probe):
             "statistics": [_row(own) for own in judged.statistics],
             "described": {key: list(values) for key, values in judged.described.items()},
         }  # fmt: skip
-        first, own = judged.statistics[0], self._forgetting(name, request)
-        told = first.kept and judged.pairs >= LEAST_PAIRS and not judged.hindrance
+        first, own = judged.statistics[0], self._forgetting(name, request, target)
+        kept = [one for one in judged.statistics if one.kept]
+        vetoed = any(not one.accuses and one.beyond(judged.margin) > 0 for one in kept)  # which measures nothing
+        told = first.kept and judged.pairs >= LEAST_PAIRS and not judged.hindrance and not vetoed
+        worst = max((one for one in kept if one.accuses), key=lambda one: one.beyond(judged.margin), default=first)
+        shown = worst if worst.beyond(judged.margin) > 0 else first
         if judged.outcome == "inconclusive" and not told:
             return self.made(
                 head, title, "residual", unit, "higher", missing=f"inconclusive: {judged.reason}", details=details
             )
-        worst = max((one for one in judged.statistics if one.kept), key=lambda one: one.beyond(judged.margin))
-        shown = worst if worst.beyond(judged.margin) > 0 else first
-        keys = [results[cell].key for group in self._references(name, request).values() for cell in group]
+        # else it is rows that accuse, which needs no statistic: what they were is all of the trace
+        by_it = shown.kept and bool(np.isfinite(shown.rho))
+        keys = [results[cell].key for group in self._references(name, request, target).values() for cell in group]
         return self.made(
-            head, f"{title}, by the {shown.name}", "residual", unit, "higher",
-            estimate=max(abs(shown.rho), float(judged.rows_left > 0)),
-            standard_error=_error(shown), n=judged.pairs, limits=(0.0, 1e9),
+            head, f"{title}, by the {shown.name if by_it else 'rows that were left'}", "residual", unit, "higher",
+            estimate=max(abs(shown.rho), float(judged.rows_left > 0)) if by_it else 1.0,
+            standard_error=_error(shown) if by_it else None, n=judged.pairs, limits=(0.0, 1e9),
             baseline={"retrained": 0.0, "nothing done": 1.0}, details=details,
             cells=[results[own].key, *keys],
         )  # fmt: skip
@@ -239,7 +254,7 @@ class UnlearningProbe(Probe):
         value = f"ndcg@{self.config.cutoff}"
         title, unit = f"Change of utility by {name} against retrains, {_WORDS[kind]}", "NDCG, difference in -1..1"
         # against the victim's own recipe also where a method serves a model of its own: that is the price of it
-        own, clean = self._forgetting(name, request), self._references("", request)["retrain"]
+        own, clean = self._forgetting(name, request, target), self._references("", request, target)["retrain"]
         clean = [cell for cell in clean if cell in results]
         if own not in results or not clean:
             why = "a model of this comparison could not be trained; see the failures"

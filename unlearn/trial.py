@@ -18,7 +18,7 @@ from .verify.changes import hindrances
 from .verify.question import answers, question
 from .verify.rows import learnt
 
-VERSION = 4
+VERSION = 5
 
 How = Literal["refit", "retrain", "forget"]
 """Trained again with the forget set, or without; or the checkpoint made to forget by an unlearner."""
@@ -34,12 +34,14 @@ class Trial:
         method: of "forget", the unlearner's name. Of "refit" and "retrain", the unlearner that prepares a model of its
             own kind; empty for the victim's recipe.
         settings: of the unlearner.
+        sample: seed of what is looked at of a large request (`question.sample_of`).
     """
 
     request: Request
     how: How
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    sample: int = 0
     keeps_arrays: ClassVar[bool] = True
     trainings: ClassVar[float] = 1.0
 
@@ -51,6 +53,8 @@ class Trial:
         if self.method:
             own = build(self.method, self.settings)
             found |= {"method": own.name, "own": own.version, "settings": own.config.model_dump(mode="json")}
+        if self.sample:  # requests that are judged whole keep their keys
+            found["sample"] = self.sample
         return found
 
     def answer(self, target: Target, seed: int) -> Answer:
@@ -61,7 +65,8 @@ class Trial:
         """
         model, costs = self.model(target, seed)
         split = target.split
-        arrays = answers(model, question(split, self.request, in_order=reads_order(target.recipe)))
+        asked = question(split, self.request, self.sample, in_order=reads_order(target.recipe))
+        arrays = answers(model, asked)
         history = self.request.retained(split.train).plus(split.valid)
         rows = learnt(target, self.request) if isinstance(model, type(target.model)) else None
         if rows is not None:

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..attacks.config import InjectionConfig
 from ..attacks.design import Design, Trial, make_design
-from ..attacks.reading import Reader, by_cluster, mean
+from ..attacks.reading import Reader, by_cluster
 from ..audit.cell import Answer, Cell, Injection
-from ..audit.evidence import Evidence
+from ..audit.evidence import Evidence, Unit
 from ..audit.probe import Results
 from ..datasets.log import InteractionLog
 from ..datasets.seeding import derive
@@ -21,6 +21,7 @@ from ..recommenders.catalogue import fit
 from ..recommenders.target import Target
 from .base import Served
 from .catalogue import build
+from .exact.retrain import Retrain
 from .request import Request
 
 VERSION = 1
@@ -124,6 +125,10 @@ def undone(
 ) -> Iterator[Evidence]:
     """What is left of each attack's rank shift once a method has forgotten the accounts, the whole shift beside it.
 
+    The shift has a sign: above 0 part of the attack is left, below 0 the pushed items stand lower than without it,
+    which a rule for large shifts passes. So "retrain" in the details says what a retrain leaves: far from it in either
+    direction is no retrain. Both are told only where they are known for every target and seed that the estimate has.
+
     Args:
         made: `Probe.made`.
         design: the experiment.
@@ -140,13 +145,22 @@ def undone(
             why = "a model of this comparison could not be trained; see the failures"
             yield made(head, title, "log2_rank_shift", unit, "higher", missing=why)
             continue
-        before = mean([one.value for one in plain.units("log2_rank", -1, watched=True)])
+        before, clean = _same(plain, units), None
+        if (again := design.trials.get((Retrain.name, attack, size))) is not None:
+            clean = _same(Reader(log, results, again), units)
         yield made(
             head, title, "log2_rank_shift", unit, "higher", estimate=by_cluster(units), n=len(units), units=units,
             baseline={} if before is None else {"not forgotten": before},
-            details={"unlearner": method, "attack": attack, "size": size},
+            details={"unlearner": method, "attack": attack, "size": size, "retrain": clean},
             cells=_keys(own),
         )  # fmt: skip
+
+
+def _same(reader: Reader, units: Sequence[Unit]) -> float | None:
+    """The mean shift of the same targets and seeds; None where one of them is not known."""
+    there = {(unit.cluster, unit.seed) for unit in units}
+    found = [one for one in reader.units("log2_rank", -1, watched=True) if (one.cluster, one.seed) in there]
+    return by_cluster(found) if len(found) == len(units) else None
 
 
 def _keys(reader: Reader) -> Sequence[str]:

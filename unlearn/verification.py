@@ -23,7 +23,7 @@ from .trial import How, Trial
 from .verify.changes import HINDRANCES, hindrances
 from .verify.comparison import Answers
 from .verify.given import OWN, why_not
-from .verify.question import answers, question
+from .verify.question import answers, question, sample_of
 from .verify.rows import learnt
 from .verify.verdict import LIMITS, Verdict, verdict
 
@@ -31,7 +31,13 @@ PROTOCOL = Protocol((10, 20))
 
 
 def references(
-    request: Request, retrains: int, refits: int, seed: int, method: str = "", settings: Mapping[str, Any] | None = None
+    request: Request,
+    retrains: int,
+    refits: int,
+    seed: int,
+    method: str = "",
+    settings: Mapping[str, Any] | None = None,
+    sample: int = 0,
 ) -> dict[How, list[Cell]]:
     """The cells to compare with: trainings without the forget set, and with it, each with a seed of its own.
 
@@ -42,11 +48,12 @@ def references(
         seed: of all of them.
         method: an unlearner with a model of its own, of which the references then are.
         settings: of the method.
+        sample: of the question that they answer (`Trial`).
     """
     found: dict[How, list[Cell]] = {}
     groups: tuple[tuple[How, int], ...] = (("retrain", retrains), ("refit", refits))
     for how, count in groups:
-        trial = Trial(request, how, method, settings or {})
+        trial = Trial(request, how, method, settings or {}, sample)
         name = f"{how} of {method}" if method else how
         found[how] = [
             Cell("inquiry", f"{name} {place + 1}, {request.label}", derive(seed, how, place), inquiry=trial)
@@ -66,6 +73,7 @@ def verify(
     given: Sequence[Recommender] = (),
     parts: Sequence[Request] = (),
     seed: int = 0,
+    sample: int = 0,
     margin: float = 0.3,
     confidence: float = 0.95,
     jobs: int | None = None,
@@ -83,6 +91,7 @@ def verify(
         given: retrained models, taken as references beside `given.OWN` retrains of our own instead of `retrains`.
         parts: requests of which this one is made up, to be looked at apart too.
         seed: of the references.
+        sample: seed of what is looked at of a large request; who makes the model must not know it beforehand.
         margin: how much of the trace may be left, as |rho|.
         confidence: of intervals and tests.
         jobs: workers.
@@ -101,8 +110,9 @@ def verify(
                 f"the model after has {model.n_users:,} users and {model.n_items:,} items, the one before "
                 f"{target.model.n_users:,} and {target.model.n_items:,}; both must know the same ids"
             )
-    asked = question(target.split, request, in_order=reads_order(target.recipe), parts=parts)
-    wanted = references(request, retrains, refits, seed)
+    sample = sample_of(target.split.train, request, sample)
+    asked = question(target.split, request, sample, in_order=reads_order(target.recipe), parts=parts)
+    wanted = references(request, retrains, refits, seed, sample=sample)
     cells = {cell.key(target, PROTOCOL.describe()): cell for group in wanted.values() for cell in group}
     done = frozenset(key for key in cells if store.read(key, True))
     _, failures = run_plan(Plan(cells, (), (), done), target, PROTOCOL, store, jobs=jobs, progress=progress)

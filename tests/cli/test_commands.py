@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from recaudit.cli import program
 from recaudit.cli.program import app
+from recaudit.datasets.errors import DataError, UnfinishedError
 from recaudit.defenses.base import Detector
 
 from .conftest import Recaudit
@@ -159,6 +161,22 @@ def test_a_policy_with_a_wrong_field_names_it(recaudit: Recaudit, checkpoint: Pa
 def test_debug_shows_the_traceback(recaudit: Recaudit) -> None:
     answer = recaudit("evaluate", "--model", "nowhere", "--debug")
     assert answer.returncode != 0 and "Traceback" in answer.stderr
+
+
+@pytest.mark.parametrize(("error", "code"), [(ValueError, 3), (UnfinishedError, 3), (DataError, 2)])
+def test_what_is_raised_is_never_a_failed_gate(
+    error: type[Exception], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code 1 says that a gate failed, and is what Python ends with, after a mistake of ours and with --debug."""
+
+    def mistaken() -> None:
+        raise error("nobody has thought of this")
+
+    monkeypatch.setattr(program, "app", mistaken)
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == code
+    assert "nobody has thought of this" in capsys.readouterr().err
 
 
 def test_who_has_read_enough_gets_no_error() -> None:

@@ -67,6 +67,7 @@ def test_an_exact_forgetting_is_honoured(
     assert len(found["fingerprints"]["request"]) == 64
     assert (found["seed"], found["confidence"], found["recaudit"]) == (0, 0.95, __version__)
     assert found["references"] == {"own": 2, "given": 0, "with the forget set": 2}
+    assert found["sample"] is None  # all of it was looked at
     assert found["worst"] is None  # two retrains are too few to look at single requests
     assert recaudit("evaluate", "--model", after, "--json").returncode == 0
 
@@ -127,6 +128,75 @@ def test_pairs_that_the_split_held_out_are_forgotten_too(recaudit: Recaudit, che
     told = ("unlearn", "verify", "--before", checkpoint, "--after", after, "--request", gone, "--out", tmp_path / "o")
     refused(*told, words=("trained on nothing of it",))
     refused("unlearn", "attack", "--model", checkpoint, *head, "--out", tmp_path, words=("trained on nothing of it",))
+
+
+def test_a_request_that_leaves_nothing_to_measure_is_served(
+    checkpoint: Path, recaudit: Recaudit, tmp_path: Path
+) -> None:
+    test = open_checkpoint(checkpoint).split.test
+    pairs = zip(test.user_ids[test.user].tolist(), test.item_ids[test.item].tolist(), strict=True)
+    gone, after = tmp_path / "gone.csv", tmp_path / "after"
+    gone.write_text("\n".join(["user,item", *(",".join(pair) for pair in pairs)]) + "\n")
+    head = ("unlearn", "run", "--method", "downdate")
+    answer = recaudit(*head, "--model", checkpoint, "--request", gone, "--out", after)
+    assert answer.returncode == 0, answer.stderr
+    assert "nothing is left to measure" in answer.stdout
+    found = open_checkpoint(after)
+    assert len(found.split.test) == 0 and found.stored_metrics == {}
+    gone.write_text("user\nu00001\n")
+    answer = recaudit(*head, "--model", after, "--request", gone, "--out", tmp_path / "second")
+    assert answer.returncode == 0, answer.stderr
+    assert "before not measured" in answer.stdout
+
+
+def test_a_checkpoint_without_data_is_no_dead_end(recaudit: Recaudit, ratings: Path, tmp_path: Path) -> None:
+    """What is left of the data is in no file: the new checkpoint holds it, and can be asked and made to forget."""
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    gone, more = tmp_path / "gone.csv", tmp_path / "more.csv"
+    gone.write_text("user\n" + "".join(f"u{n:05d}\n" for n in range(30)))
+    more.write_text("user\nu00200\n")
+
+    def run(*arguments: object, code: int = 0) -> str:
+        answer = recaudit(*arguments)
+        assert answer.returncode == code, answer.stderr
+        return answer.stdout + answer.stderr
+
+    run("train", "--model", "ease", "--data", ratings, "--without-data", "--out", first)
+    method = ("--method", "downdate", "--request")
+    told = run("unlearn", "run", "--model", first, "--data", ratings, *method, gone, "--out", second)
+    assert "what is left of the data is stored in it" in told
+    run("evaluate", "--model", second)
+    run(
+        "unlearn", "verify", "--before", first, "--data", ratings, "--after", second, "--request", gone,
+        "--out", tmp_path / "o", *REFERENCES,
+    )  # fmt: skip
+    told = run("unlearn", "run", "--model", second, *method, more, "--out", third)
+    assert "is stored in it" not in told
+    split = open_checkpoint(third).split
+    rows = np.flatnonzero(np.char.startswith(split.train.user_ids, "forgotten:"))
+    assert len(rows) == 31 and len(split.history) > 1000
+    assert not np.isin(split.history.plus(split.test).user, rows).any()
+
+
+def test_of_a_large_request_a_sample_is_judged_that_the_model_itself_fixes(
+    checkpoint: Path, after: Path, gone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recaudit.unlearn.verify.question.PAIRS", 100)
+
+    def sample(model: Path, *more: object) -> int:
+        given = ("--before", checkpoint, "--after", model, "--request", gone, "--out", tmp_path, *REFERENCES, *more)
+        answer = CliRunner().invoke(app, [str(own) for own in ("unlearn", "verify", *given, "--json", "--quiet")])
+        assert answer.exit_code == (1 if model == checkpoint else 0), answer.output
+        found: int = json.loads(answer.stdout)["sample"]
+        return found
+
+    def kept() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()}
+
+    first = sample(after)
+    cells = kept()
+    assert sample(after) == first and kept() == cells, "the same command goes on where it stopped"
+    assert len({first, sample(checkpoint), sample(after, "--seed", 1), 0}) == 4
 
 
 def test_retrains_that_prove_nothing_are_refused(checkpoint: Path, after: Path, gone: Path, tmp_path: Path) -> None:

@@ -72,6 +72,57 @@ def test_overwriting_replaces_and_leaves_nothing_behind(good: Path, split: Split
     assert listing(tmp_path) == ["c", "empty"]
 
 
+def test_what_an_ended_writing_left_behind_goes_with_the_next(good: Path, split: Split, tmp_path: Path) -> None:
+    """It may hold what was to be forgotten; names that are not of this checkpoint stay."""
+    shutil.copytree(good, tmp_path / "c")
+    for name in (".c.0123abcd.old", ".c.89ef0000.new"):
+        shutil.copytree(good, tmp_path / name)
+    others = [".c.old", ".cc.0123abcd.old", ".c.d.0123abcd.old", "xc.0123abcd.old"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".c.11111111.old").write_text("a file")
+    save(tmp_path / "c", split, overwrite=True)
+    assert listing(tmp_path) == sorted(["c", ".c.11111111.old", *others])
+
+
+def test_the_only_former_one_stays_until_the_new_one_stands(good: Path, split: Split, tmp_path: Path) -> None:
+    shutil.copytree(good, tmp_path / ".c.0123abcd.old")  # ended between the two renames
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+        with pytest.raises(UnfinishedError):
+            save(tmp_path / "c", split)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert listing(tmp_path) == [".c.0123abcd.old"]
+    save(tmp_path / "c", split)
+    assert listing(tmp_path) == ["c"]
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_former_one_that_cannot_be_removed_is_named(
+    stale: bool, good: Path, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(good, tmp_path / "c")
+    left = [tmp_path / f".c.{mark}.old" for mark in ("0123abcd", "4567abcd")] if stale else []
+    for folder in left:
+        shutil.copytree(good, folder)
+    real = shutil.rmtree
+
+    def broken(path: Path, ignore_errors: bool = False) -> None:
+        if path.name.endswith(".old") and not ignore_errors:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if not path.name.endswith(".old"):
+            real(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", broken)
+    with pytest.raises(UnfinishedError, match=r"\.c\.[0-9a-f]{8}\.old") as error:
+        save(tmp_path / "c", split, Recipe("popularity", {}), overwrite=True)
+    assert all(str(folder) in str(error.value) for folder in left)
+    assert ("nothing was changed" if stale else "the new one is in place") in str(error.value)
+    assert open_checkpoint(tmp_path / "c").recipe.model == ("mf" if stale else "popularity")
+
+
 def test_a_folder_gets_ordinary_permissions(good: Path, tmp_path: Path) -> None:
     (tmp_path / "ordinary").mkdir()
     assert good.stat().st_mode == (tmp_path / "ordinary").stat().st_mode

@@ -21,6 +21,8 @@ from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
 from recaudit.recommenders.target import Target
 from recaudit.unlearn.check import UnlearningConfig, UnlearningProbe
+from recaudit.unlearn.verify.residual import Statistic
+from recaudit.unlearn.verify.verdict import Outcome, Verdict
 
 from .conformance import small_log
 
@@ -101,6 +103,43 @@ def test_retraining_does_not_stand_in_for_a_method_that_fits(tmp_path: Path) -> 
 def test_a_small_request_is_inconclusive(tmp_path: Path) -> None:
     own = found(tmp_path, "ease", unlearners=("downdate",), pairs=20)
     assert "inconclusive" in (own["unlearning.downdate.part-of-users.residual"].missing or "")
+
+
+@pytest.mark.parametrize("rho", [float("nan"), 0.2])
+def test_rows_that_were_left_accuse_where_no_statistic_has_power(
+    rho: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind = [
+        Statistic(name, 0.5, 0.5, 0.5, (0.4, 0.6), rho, (-np.inf, np.inf), 0.0, False, 1.0, 5) for name in ("a", "b")
+    ]
+    judged = Verdict("not honoured", "3 rows", False, 0.3, tuple(blind), 200, None, {}, rows_left=3)
+    monkeypatch.setattr(UnlearningProbe, "_judged", lambda *_: judged)
+    own = found(tmp_path, "ease", unlearners=("downdate",))["unlearning.downdate.part-of-users.residual"]
+    assert (own.estimate, own.standard_error, own.missing) == (1.0, None, None)
+    assert own.title.endswith("by the rows that were left")
+
+
+def test_lists_that_may_only_veto_give_no_estimate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Statistic("a", 0.5, 0.5, 0.9, (0.4, 0.6), 0.0, (-0.1, 0.1), 20.0, True, 0.9, 5)
+    lists = Statistic("b", 0.5, 0.5, 0.9, (0.4, 0.6), 1.2, (0.5, 1.9), 4.0, True, 0.01, 5, True, "no", False)
+    outcomes: list[Outcome] = ["inconclusive", "honoured"]
+    made = []
+    for outcome in outcomes:
+        judged = Verdict(outcome, "why", False, 0.3, (first, lists), 200, None, {})
+        monkeypatch.setattr(UnlearningProbe, "_judged", lambda *_, judged=judged: judged)
+        made.append(found(tmp_path, "ease", unlearners=("downdate",))["unlearning.downdate.part-of-users.residual"])
+    assert (made[0].estimate, made[0].missing) == (None, "inconclusive: why")
+    assert made[1].estimate == 0.0
+
+
+def test_large_requests_are_sampled_by_the_run_seed_and_others_keep_their_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sampled(seed: int) -> set[Any]:
+        cells = UnlearningProbe(UnlearningConfig(**SMALL), seed).cells(target("ease"))
+        return {cell.inquiry.describe().get("sample") for cell in cells if cell.inquiry is not None}
+
+    assert sampled(7) == {None}
+    monkeypatch.setattr("recaudit.unlearn.verify.question.PAIRS", 100)
+    assert sampled(7) == {7}
 
 
 def test_the_same_run_has_the_same_digest_and_resumes(tmp_path: Path) -> None:

@@ -46,8 +46,19 @@ class Shards:
         members = tuple(_trained(recipe, log.take(of_event == k), seed, k) for k in range(count))
         return cls(seed, of_event, members)
 
-    def touched(self, request: Request) -> Int64:
-        """The shards that hold events of the request, ascending."""
+    def touched(self, recipe: Recipe, log: InteractionLog, request: Request) -> Int64:
+        """The shards that hold anything of the request, ascending: events, or side features that their models read.
+
+        Every shard has a row for each user of the whole log. Where a model reads side features they are in that row, so
+        with those of a user who is forgotten whole all shards are touched.
+
+        Args:
+            recipe: as in `trained`.
+            log: the log in service, with the forget set.
+            request: rows of it.
+        """
+        if reads_users(recipe) and _described(log, request.users):
+            return np.arange(len(self.members))
         return np.unique(self.of_event[request.rows])
 
     def without(self, recipe: Recipe, log: InteractionLog, request: Request) -> Shards:
@@ -61,7 +72,7 @@ class Shards:
         retained = request.retained(log)
         of_event = self.of_event[~request.mask(log)]
         members = list(self.members)
-        for k in self.touched(request).tolist():
+        for k in self.touched(recipe, log, request).tolist():
             members[k] = _trained(recipe, retained.take(of_event == k), self.seed, k)
         return Shards(self.seed, of_event, tuple(members))
 
@@ -149,6 +160,18 @@ def keeps_users(recipe: Recipe) -> bool:
         return True
     model = build(recipe)
     return model.shapes(2, 2) != model.shapes(3, 2)
+
+
+def reads_users(recipe: Recipe) -> bool:
+    """Whether the model reads side features of users (a setting `user_features`), or may: a black box."""
+    if model_class(recipe.model).family == "black box":
+        return True
+    return bool(getattr(build(recipe).config, "user_features", False))
+
+
+def _described(log: InteractionLog, users: Int64) -> bool:
+    """Whether any side feature of these users is known."""
+    return log.users is not None and bool(log.users.iloc[users].notna().to_numpy().any())
 
 
 def _trained(recipe: Recipe, part: InteractionLog, seed: int, shard: int) -> Member:

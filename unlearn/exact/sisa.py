@@ -28,8 +28,9 @@ class SISA(Unlearner):
     """Events are dealt out to shards at random, a model is trained on each, and scores are means over them.
 
     A request retrains the shards that hold its rows, on what they retain and with the seeds that a fresh ensemble
-    would use. Exact for the *ensemble*: the result equals, byte for byte, an ensemble trained without the forget set,
-    because a user's (or pair's) shard depends on no other event. Slices with checkpoints inside a shard are not built.
+    would use; all shards if it names whole users whose side features the model reads, since each shard has them. Exact
+    for the *ensemble*: the result equals, byte for byte, an ensemble trained without the forget set, because a user's
+    (or pair's) shard depends on no other event. Slices with checkpoints inside a shard are not built.
 
     Reference: Bourtoule et al. 2021, Machine Unlearning, IEEE S&P, section IV.
     """
@@ -39,6 +40,7 @@ class SISA(Unlearner):
     reference: ClassVar[str] = "Bourtoule et al. 2021, Machine Unlearning, IEEE S&P, section IV"
     exact: ClassVar[bool] = True
     own_model: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     config_type: ClassVar[type[UnlearnerConfig]] = SISAConfig
     config: SISAConfig
 

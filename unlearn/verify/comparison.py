@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...privacy.signals import distance, found_at, separation
 from .groups import Groups, worst
+from .residual import LEAST_POWER, SURE_POWER
 
 Answers = Mapping[str, NDArray[Any]]
 """What a model answered (`question.answers`), and what it has kept of rows (`rows.Learnt.kept`)."""
@@ -34,6 +35,7 @@ class Measured:
         one_sided: whether only too much speaks against a model.
         says: what it says of a model that is too far off; empty for what is left or missing of the trace.
         least_p: what the p-value is at least, by another way to find it.
+        accuses_from: the power from which it can accuse, and not only veto.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Measured:
     one_sided: bool = False
     says: str = ""
     least_p: float = 0.0
+    accuses_from: float = LEAST_POWER
 
 
 def plain(weights: NDArray[np.float64]) -> dict[str, Value]:
@@ -76,24 +79,28 @@ def compared(
         for name, value in plain(weights).items()
         if name != SERVED or _all_have("served", after, *retrains, *befores)
     ]  # fmt: skip
-    if checkpoint is not None and _all_have("likeness", after, checkpoint, *retrains):
-        like, kept = _mean("likeness"), [_mean("likeness")(checkpoint)] * len(befores)
-        name = "cosine of the rows of deleted users with what was learnt of them"
-        found.append(Measured(name, like(after), [like(own) for own in retrains], kept, True, _ROWS))
+    if checkpoint is not None and _all_have("alike", after, checkpoint, *retrains):
+        name, kept = (
+            "cosine, of either sign, of the rows of deleted users with what was learnt of them",
+            _like(checkpoint),
+        )
+        likes = [_like(own) for own in retrains]
+        found.append(Measured(name, _like(after), likes, [kept] * len(befores), True, _ROWS))
     if len(retrains) < FEWEST:
         return found, None
     for key, whose in (("touched", "the touched users"), ("neighbours", "their neighbours")):
         if after[key].size:
             name = f"distance of the lists of {whose} from those of retrains"
-            found.append(_distances(name, key, _far, _LISTS, after, retrains, befores))
+            own = _distances(name, key, _far, _LISTS, after, retrains, befores)
+            found.append(replace(own, accuses_from=SURE_POWER))
     name, says = "distance of the forgotten percentiles from retrains' (KS)", "some pairs are placed as no retrain does"
     found.append(_distances(name, "forgotten", _apart, says, after, retrains, befores))
     placed = (np.stack([own["forgotten"] for own in side]) for side in (retrains, befores))
-    own = None if groups is None else worst(groups, after["forgotten"], *placed)
-    if own is None:
+    group = None if groups is None else worst(groups, after["forgotten"], *placed)
+    if group is None:
         return found, None
-    name, says = "mean percentile of the worst request or user", f"{own.name} was not forgotten as a retrain forgets"
-    return [*found, Measured(name, own.value, own.retrains, own.befores, True, says, own.p)], own.name
+    name, says = "mean percentile of the worst request or user", f"{group.name} was not forgotten as a retrain forgets"
+    return [*found, Measured(name, group.value, group.retrains, group.befores, True, says, group.p)], group.name
 
 
 def _all_have(key: str, *models: Answers) -> bool:
@@ -146,6 +153,11 @@ def described(
 
 def _mean(key: str) -> Value:
     return lambda own: float(own[key].mean())
+
+
+def _like(own: Answers) -> float:
+    """A row that is turned about tells as much as one that is not, so the sign does not count."""
+    return float(np.abs(own["alike"]).mean())
 
 
 def _far(lists: NDArray[np.int32], others: Sequence[NDArray[np.int32]]) -> float:

@@ -17,10 +17,13 @@ from ...privacy.signals import Float64, percentiles
 from ...recommenders.base import Recommender
 from ...recommenders.fold_in import FoldedIn
 from ...recommenders.ranking import rank
+from ...recommenders.sampling import Positives
 from ..request import Request
 from .groups import Groups, grouped
 
 K = 20
+PAIRS, USERS = 5_000, 500
+"""Of more forgotten pairs and touched users a sample is looked at."""
 _TRIED = 512
 _ENOUGH = 20
 """Held-out pairs of the touched users; with fewer, those of all users are the controls."""
@@ -73,8 +76,8 @@ def question(
     seed: int = 0,
     *,
     in_order: bool = False,
-    pairs: int = 5_000,
-    users: int = 500,
+    pairs: int = PAIRS,
+    users: int = USERS,
     parts: Sequence[Request] = (),
 ) -> Question:
     """The question about a request.
@@ -82,7 +85,7 @@ def question(
     Args:
         split: training part with the forget set; validation and test part hold the controls.
         request: rows of the training part.
-        seed: of the choice where there is more than is looked at.
+        seed: of the choice where there is more than is looked at (`sample_of`).
         in_order: for models that read histories in order: pairs are placed by what stood before them, and not by what
             the user retains. A user's first event was never anything that such a model was to predict: it is asked
             only if there are no others.
@@ -126,12 +129,20 @@ def question(
         weights=_matched(log.item_counts, item, control_item),
         touched=gone[_some(draw, len(gone), users)],
         neighbours=others[_some(draw, len(others), users)].astype(np.int64),
-        other=_not_met(split, user, rng(seed, "unlearning", "random")),
+        other=Positives.of(split.history.plus(split.test)).unseen(rng(seed, "unlearning", "random"), user),
         groups=grouped(log, user, item, parts),
         met=log if in_order else known,
         prefix=prefixes(log, user, places(log, rows)) if in_order else None,
         control_prefix=prefixes(log, control_user, log.user_counts[control_user]) if in_order else None,
     )  # fmt: skip
+
+
+def sample_of(log: InteractionLog, request: Request, seed: int) -> int:
+    """The seed that `question` is given: this one where the request is larger than is looked at, else 0.
+
+    Who knows which pairs are judged need forget only those. Smaller requests are judged whole, whatever the seed.
+    """
+    return seed if len(request) > PAIRS or len(np.unique(log.user[request.rows])) > USERS else 0
 
 
 def answers(model: Recommender, asked: Question) -> dict[str, NDArray[np.float64] | NDArray[np.int32]]:
@@ -176,22 +187,6 @@ def _sigmoids(model: Recommender, user: Int64, item: Int64, history: Interaction
         scores: Float32 = model.scores(users[block], history)
         rows = np.flatnonzero((place >= block[0]) & (place <= block[-1]))
         found[rows] = 1 / (1 + np.exp(-scores[place[rows] - block[0], item[rows]].astype(np.float64)))
-    return found
-
-
-def _not_met(split: Split, user: Int64, draw: np.random.Generator) -> Int64:
-    """An item for each of these users that is in none of the user's events, uniform among them: int64 [F]."""
-    log = split.history.plus(split.test)
-    users, place = np.unique(user, return_inverse=True)
-    found = np.empty(len(user), np.int64)
-    met = log.matrix()
-    for block in np.array_split(np.arange(len(users)), max(1, len(users) // 512)):
-        free = (met[users[block]].toarray() == 0).astype(np.int64)
-        free[free.sum(axis=1) == 0] = 1
-        rows = np.flatnonzero((place >= block[0]) & (place <= block[-1]))
-        upto = free.cumsum(axis=1)[place[rows] - block[0]]
-        wanted = (draw.random(len(rows)) * upto[:, -1]).astype(np.int64)
-        found[rows] = (upto <= wanted[:, None]).sum(axis=1)
     return found
 
 

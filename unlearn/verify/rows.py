@@ -19,6 +19,9 @@ from ..request import Request
 NEAR = 0.1
 """A row that has moved by less than this part of how far a retrain's lies counts as left."""
 
+_CELLS = 1 << 22
+"""Distances of rows that are held at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
@@ -42,21 +45,24 @@ class Learnt:
 
         Returns:
             "moved" float64 [W], how far each row lies from the checkpoint's, over how far the beginning does: 0 where
-            it was left, 1 for a retrain with the same seed, about 1 or more for others; "likeness" float64 [W], the
-            cosine of the row with what was learnt, which no change of length hides. Both empty for models of other
-            tensors.
+            it was left, 1 for a retrain with the same seed, about 1 or more for others; "nearest" float64 [W], the
+            same from the nearest of all these rows and their negatives, so that none is left in another's place or with
+            the other sign; "alike" float64 [W], the cosine of the row with what was learnt, which no change of length
+            hides. It is taken across the direction of the beginning, in which a row that shrank was learnt to be unlike
+            one that was never touched. None of them for models of other tensors.
         """
         if not all(name in state and len(state[name]) > self.users.max(initial=-1) for name in self.names):
             return {}
         own = side_by_side(state, self.names, self.users)
         if own.shape != self.rows.shape:
             return {}
-        learnt = self.rows - self.begun
-        far = np.linalg.norm(learnt, axis=1)
-        length = np.linalg.norm(own, axis=1) * far
+        far = np.linalg.norm(self.rows - self.begun, axis=1)
+        now, learnt = _across(own, self.begun), _across(self.rows, self.begun)
+        length = np.linalg.norm(now, axis=1) * np.linalg.norm(learnt, axis=1)
         return {
             "moved": np.linalg.norm(own - self.rows, axis=1) / far,
-            "likeness": (own * learnt).sum(axis=1) / np.where(length > 0, length, 1.0),
+            "nearest": np.linalg.norm(own - _nearest(own, self.rows), axis=1) / far,
+            "alike": (now * learnt).sum(axis=1) / np.where(length > 0, length, 1.0),
         }
 
 
@@ -87,11 +93,35 @@ def side_by_side(state: Mapping[str, torch.Tensor], names: tuple[str, ...], user
 def left_rows(after: Mapping[str, NDArray[Any]], retrains: Sequence[Mapping[str, NDArray[Any]]]) -> int:
     """How many rows count as left: nearer to the checkpoint's than `NEAR` of where the nearest retrain's lies.
 
+    To its own of the checkpoint's, or to any of them or their negatives ("moved", "nearest"): of R + 1 retrains that
+    happens to a row of d numbers once in (R + 1) / NEAR^d.
+
     Args:
         after: `Learnt.kept` of the model in question.
         retrains: of the retrains.
     """
-    moved = after.get("moved", np.empty(0))
-    others = [own["moved"] for own in retrains if "moved" in own]
-    nearest = np.minimum.reduce([np.ones(len(moved)), *others])
-    return int((moved < NEAR * nearest).sum())
+    left = np.zeros(len(after.get("moved", ())), np.bool_)
+    for key in ("moved", "nearest"):
+        others = [own[key] for own in retrains if key in own]
+        if key in after and (others or not retrains):
+            left |= after[key] < NEAR * np.minimum.reduce([np.ones(len(left)), *others])
+    return int(left.sum())
+
+
+def _across(rows: Float64, begun: Float64) -> Float64:
+    """Rows less their part along where they began, float64 [W, d]; zeros where no more than rounding is left."""
+    along = (rows * begun).sum(axis=1) / np.maximum((begun**2).sum(axis=1), 1e-300)
+    rest: Float64 = rows - along[:, None] * begun
+    rest[np.linalg.norm(rest, axis=1) <= 1e-6 * np.linalg.norm(rows, axis=1)] = 0
+    return rest
+
+
+def _nearest(own: Float64, rows: Float64) -> Float64:
+    """For each row of the first [N, d] the nearest of the second [W, d] or of their negatives, float64 [N, d]."""
+    found, half = np.empty_like(own), (rows**2).sum(axis=1) / 2
+    for block in np.array_split(np.arange(len(own)), 1 + len(own) * len(rows) // _CELLS):
+        like = own[block] @ rows.T
+        place = (half - np.abs(like)).argmin(axis=1)  # |x -+ r|^2 / 2, less what is the same for all r
+        sign = np.where(like[np.arange(len(block)), place] < 0, -1.0, 1.0)
+        found[block] = sign[:, None] * rows[place]
+    return found

@@ -92,8 +92,9 @@ def verdict(
     The primary statistic is the mean percentile of the forgotten pairs; on it alone equivalence is decided, and only
     from `LEAST_PAIRS` on, so that no small request is honoured by luck. The others (`compared`) can accuse, and veto. A
     statistic on which the references cannot be told apart is left out. Not honoured: the model is no retrain by a kept
-    statistic (Holm) and its rho lies beyond the margin, or rows of deleted users are what they were (`rows.left_rows`).
-    Honoured: the primary rho lies within the margin, and no other kept one beyond it.
+    statistic (Holm; distances of lists only from `SURE_POWER` on) and its rho lies beyond the margin, or rows of
+    deleted users are what they were (`rows.left_rows`). Honoured: the primary rho lies within the margin, and no other
+    kept one beyond it.
 
     Args:
         after: of the model in question.
@@ -111,12 +112,13 @@ def verdict(
     found = tuple(
         residual(
             own.name, own.value, own.retrains, own.befores, confidence,
-            one_sided=own.one_sided, says=own.says, least_p=own.least_p,
+            one_sided=own.one_sided, says=own.says, least_p=own.least_p, accuses_from=own.accuses_from,
         )
         for own in measured
     )  # fmt: skip
     first, kept = found[0], [own for own in found if own.kept]
-    accused = [own for own in _rejected(kept, 1 - confidence) if own.beyond(margin) > 0]
+    accusing = [own for own in kept if own.accuses]
+    accused = [own for own in _rejected(accusing, 1 - confidence) if own.beyond(margin) > 0]
     against = [own for own in kept if own is not first and own.beyond(margin) > 0 and own.p <= 1 - confidence]
     pairs, enough = len(after["forgotten"]), needed_power(len(retrains), margin, confidence)
     low, high = first.rho_interval

@@ -67,7 +67,7 @@ def test_touched_shards_are_those_of_the_retain_set_and_others_stay(by: str) -> 
         kept = before.memory.of_event[~request.mask(before.log)]
         np.testing.assert_array_equal(after.memory.of_event, kept)  # the partition stays
         fresh = Shards.trained(MF, after.log, kept, 3, 5)
-        touched = before.memory.touched(request)
+        touched = before.memory.touched(MF, before.log, request)
         for k in range(3):
             assert bytes_of(after.memory.members[k]) == bytes_of(fresh.members[k]), label
             assert (after.memory.members[k] is before.memory.members[k]) == (k not in touched), label

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recaudit.datasets.errors import DataError
@@ -64,7 +65,7 @@ def test_equals_a_fresh_ensemble_without_the_forget_set(name: str, by: str) -> N
     for label, request in requests(before.log).items():
         after = unlearner.forget(before, request, 99)
         fresh = start(unlearner, CHEAP[name], request.retained(before.log))
-        touched = before.memory.touched(request)
+        touched = before.memory.touched(CHEAP[name], before.log, request)
         for k in range(4):
             assert bytes_of(after.memory.members[k]) == bytes_of(fresh.memory.members[k]), label
             assert (after.memory.members[k] is before.memory.members[k]) == (k not in touched), label
@@ -75,11 +76,43 @@ def test_equals_a_fresh_ensemble_without_the_forget_set(name: str, by: str) -> N
         np.testing.assert_array_equal(after.memory.of_event, fresh.memory.of_event)
 
 
+@pytest.mark.parametrize("by", ["users", "interactions"])
+@pytest.mark.parametrize(
+    ("model", "settings", "reads"),
+    [
+        ("fm", {"min_steps": 4}, True), ("feature-lightgcn", {"min_steps": 4}, True),
+        ("fm", {"min_steps": 4, "user_features": False}, False), ("ials", {}, False),
+    ],
+)  # fmt: skip
+def test_no_shard_keeps_the_side_features_of_deleted_users(
+    model: str, settings: dict[str, Any], reads: bool, by: str
+) -> None:
+    """Every shard has rows of all users: their side features are in rows of shards that hold none of their events."""
+    draw, recipe, unlearner = np.random.default_rng(0), Recipe(model, {"dim": 4, **settings}, 1), sisa(shards=4, by=by)
+    log = small_log()
+    table = pd.DataFrame({"age": draw.integers(10, 80, log.n_users), "kind": draw.choice(["a", "b"], log.n_users)})
+    before = start(unlearner, recipe, replace(log, users=table))
+    for label, request in requests(before.log).items():
+        after, fresh = unlearner.forget(before, request, 9), start(unlearner, recipe, request.retained(before.log))
+        touched = before.memory.touched(recipe, before.log, request)
+        if reads and len(request.users):
+            assert touched.tolist() == [0, 1, 2, 3]
+        else:
+            assert touched.tolist() == np.unique(before.memory.of_event[request.rows]).tolist()
+        for k in range(4):
+            assert bytes_of(after.memory.members[k]) == bytes_of(fresh.memory.members[k]), label
+            assert (after.memory.members[k] is before.memory.members[k]) == (k not in touched), label
+        everybody = np.arange(log.n_users)
+        np.testing.assert_array_equal(
+            after.model.scores(everybody, after.log), fresh.model.scores(everybody, after.log), err_msg=label
+        )
+
+
 def test_one_user_touches_one_shard() -> None:
     unlearner = sisa(shards=6)
     before = start(unlearner, CHEAP["ials"])
     request = requests(before.log)["one user"]
-    assert len(before.memory.touched(request)) == 1
+    assert len(before.memory.touched(CHEAP["ials"], before.log, request)) == 1
     user = int(request.users[0])
     shard = int(before.memory.of_event[before.log.user == user][0])
     own = before.memory.members[shard].scores(np.array([user]), before.log)

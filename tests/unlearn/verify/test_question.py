@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,8 @@ from recaudit.recommenders.base import Recipe
 from recaudit.recommenders.catalogue import fit
 from recaudit.unlearn.drawing import draw
 from recaudit.unlearn.request import Request
-from recaudit.unlearn.verify.question import answers, question
+from recaudit.unlearn.trial import Trial
+from recaudit.unlearn.verify.question import answers, question, sample_of
 
 from ..conformance import small_log
 
@@ -86,6 +90,39 @@ def test_random_items_are_none_that_the_user_has(kind: str) -> None:
     asked = question(own, draw(own.train, kind, 300, 2))
     assert not pairs(asked.user, asked.other) & pairs(LOG.user, LOG.item)
     assert len(np.unique(asked.other)) > 20
+
+
+def test_random_items_need_no_table_of_pairs_and_items() -> None:
+    own = split()
+    many = draw(own.train, "part-of-users", 300, 2)
+    wide = replace(own, **{
+        name: replace(part, item_ids=np.array([f"i{n}" for n in range(400_000)]))
+        for name, part in (("train", own.train), ("valid", own.valid), ("test", own.test))
+    })  # fmt: skip
+    tracemalloc.start()
+    question(wide, many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * len(np.unique(own.train.user[many.rows])) * 400_000 / 2
+
+
+def test_of_a_large_request_the_seed_says_what_is_looked_at() -> None:
+    log = small_log(users=700, items=60, events=6_000)
+    few, many = (Request.of(log, "x", users=np.arange(count)) for count in (400, 600))
+    assert (sample_of(log, few, 7), sample_of(log, many, 7)) == (0, 7)
+    own = Split(log, log.take(np.arange(5_900, 6_000)), log.take(np.arange(5_800, 5_900)), "by hand")
+    first, second = (Trial(many, "retrain", sample=sample) for sample in (0, 7))
+    assert "sample" not in first.describe() and second.describe()["sample"] == 7
+    assert Trial(few, "retrain", sample=sample_of(log, few, 7)).describe() == Trial(few, "retrain").describe()
+    own = replace(own, test=held_out(log))
+    assert set(question(own, many, 7).touched) != set(question(own, many).touched)
+
+
+def held_out(log: InteractionLog) -> InteractionLog:
+    """Pairs that the log does not have."""
+    new = np.setdiff1d(np.arange(log.n_users * log.n_items), log.pair_keys)[::50]
+    return InteractionLog((new // log.n_items).astype(np.int32), (new % log.n_items).astype(np.int32), log.user_ids,
+                          log.item_ids)  # fmt: skip
 
 
 def test_rows_are_read_as_they_are_served() -> None:

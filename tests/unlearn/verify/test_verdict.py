@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from recaudit.datasets.log import InteractionLog
 from recaudit.unlearn.verify.comparison import Measured, compared, jaccard
 from recaudit.unlearn.verify.groups import Groups, grouped
+from recaudit.unlearn.verify.residual import LEAST_POWER, SURE_POWER
 from recaudit.unlearn.verify.verdict import Verdict, verdict
 
 PAIRS = 200
@@ -25,6 +27,13 @@ def answered(level: float, seed: int, pairs: int = PAIRS, lists: int = 0, noise:
         "touched": top, "neighbours": top[:0],
         "served": np.empty(0), "forgotten_score": np.full(pairs, 0.4 + level / 5), "random_score": np.full(pairs, 0.4),
     }  # fmt: skip
+
+
+def listed(lists: int, seed: int) -> NDArray[np.int32]:
+    """Top lists of which the last items, as many, are any of three."""
+    found = np.tile(np.arange(20, dtype=np.int32), (50, 1))
+    own = 1000 + 20 * np.random.default_rng(seed).integers(0, 3, (50, 20)) + np.arange(20)
+    return np.where(np.arange(20) < lists, own, found).astype(np.int32)
 
 
 def judged(level: float, pairs: int = PAIRS, lists: int = 3, **options: Any) -> Verdict:
@@ -62,6 +71,23 @@ def test_other_statistics_can_accuse() -> None:
     found = judged(0.8, lists=12)
     assert found.outcome == "not honoured"
     assert "lists of the touched users" in found.reason
+
+
+def test_lists_may_veto_but_not_accuse_where_they_hardly_have_power() -> None:
+    """Of few retrains that agree by luck, one more lies apart: that was the one false accusation of 48."""
+
+    def far(lists: int, befores: int) -> Verdict:
+        model = answered(0.8, 77, PAIRS, 0) | {"touched": listed(lists, 77)}
+        retrains = [answered(0.8, seed) | {"touched": listed(3 + seed % 3, seed)} for seed in range(8)]
+        kept = [answered(0.95, seed) | {"touched": listed(befores, seed)} for seed in range(10, 14)]
+        return verdict(model, retrains, kept, np.ones(300))
+
+    weak, sure = far(8, 6), far(14, 14)
+    own, other = (next(one for one in found.statistics if "lists" in one.name) for found in (weak, sure))
+    assert LEAST_POWER <= own.power < SURE_POWER <= other.power
+    assert own.beyond(0.3) > 0 and own.p < 0.05 / 3 and not own.accuses and other.accuses
+    assert (weak.outcome, sure.outcome) == ("inconclusive", "not honoured")
+    assert "but not the distance of the lists" in weak.reason
 
 
 def test_few_pairs_are_never_honoured() -> None:
@@ -141,7 +167,7 @@ def test_a_request_that_was_passed_over_is_named() -> None:
 
 
 def rows(own: dict[str, Any], served: float, likeness: float, moved: float) -> dict[str, Any]:
-    return own | {"served": np.full(50, served), "likeness": np.full(5, likeness), "moved": np.full(5, moved)}
+    return own | {"served": np.full(50, served), "alike": np.full(5, likeness), "moved": np.full(5, moved)}
 
 
 CLEAN = [rows(own, 0.5 + seed / 500, seed / 100, 1.0) for seed, own in enumerate(RETRAINS)]
@@ -151,7 +177,7 @@ DIRTY = [rows(own, 0.95, 0.0, 1.0) for own in BEFORES]
 @pytest.mark.parametrize(
     ("served", "likeness", "moved", "words"),
     [
-        (0.9, 0.0, 1.0, "by the rows kept of them"), (0.5, 0.99, 0.5, "cosine"),
+        (0.9, 0.0, 1.0, "by the rows kept of them"), (0.5, 0.99, 0.5, "cosine"), (0.5, -0.99, 0.5, "cosine"),
         (0.5, 0.9, 1e-6, "5 rows of deleted users"),
     ],
 )  # fmt: skip
