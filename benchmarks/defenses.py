@@ -113,7 +113,7 @@ def measured(options: argparse.Namespace) -> pd.DataFrame:
                 row |= {f"{side}_{value}": result.values.get(f"target/{item}/{value}") for value in TARGET}
             row |= {f"clean_{value}": sides["control"].values.get(value) for value in UTILITY}
             row |= {value: sides["attacked"].values.get(PREFIX + value) for value in ACCOUNTS}
-            row |= {"cpu_s": sides["control"].costs["fit"]}
+            row |= {"cpu_s": sides["control"].costs.get("fit")}
             rows.append(row)
     found = pd.DataFrame(rows)
     numbers = found.select_dtypes("number").columns.difference(["seed"])
