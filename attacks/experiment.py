@@ -142,7 +142,7 @@ class _InjectionProbe(Probe):
             limits=(0.0, 1.0),
             baseline={} if clones[best] is None else {"clones": clones[best]},
             details=details | {"detector": best.split("/")[1]},
-            cells=sorted({key for trial in reader.trials for key in reader.keys(trial)}),
+            cells=reader.cells,
         )
 
     def _paired(
@@ -161,7 +161,7 @@ class _InjectionProbe(Probe):
         resolution: float = 0.0,
     ) -> Evidence:
         units = reader.units(value, sign, watched)
-        cells = sorted({key for trial in reader.trials for key in reader.keys(trial)})
+        cells = reader.cells
         if not units:
             why = f"no refit of this attack and its control gave {value}; see the failures, or the policy's cut-offs"
             return self.made(name, title, measure or value, unit, worse, missing=why, details=details, cells=cells)

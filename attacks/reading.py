@@ -30,6 +30,11 @@ class Reader:
         cells = (trial.attacked, trial.control, trial.clones)
         return [self.results[cell].key for cell in cells if cell in self.results]
 
+    @property
+    def cells(self) -> list[str]:
+        """Keys of all computed cells of the trials, each once."""
+        return sorted({key for trial in self.trials for key in self.keys(trial)})
+
     def value(self, cell: Cell, item: int, name: str, watched: bool) -> float | None:
         """One value; None if it is undefined, was not measured or its cell failed."""
         if cell not in self.results:
@@ -62,6 +67,11 @@ class Reader:
                 item = str(self.log.item_ids[trial.item])
                 found.append(Unit(cluster=item, seed=trial.attacked.seed, value=sign * (after - before)))
         return found
+
+    def of_the_same(self, units: Sequence[Unit], name: str, sign: int) -> list[Unit]:
+        """`units` of these trials for the targets and seeds of other ones, as far as they are known."""
+        there = {(unit.cluster, unit.seed) for unit in units}
+        return [one for one in self.units(name, sign, watched=True) if (one.cluster, one.seed) in there]
 
     def observed(self) -> list[str]:
         """Names of what was observed of the accounts themselves."""

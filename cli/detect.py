@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ..datasets.log import InteractionLog
     from ..defenses.base import Detector, Float64
 
-SUFFIXES = (".csv", ".parquet")
-
 
 def detect(
     detector: Annotated[str, typer.Option(help="A detector, see `recaudit list detectors`.")],
@@ -48,11 +46,11 @@ def detect(
     from ..defenses.base import Detector
     from ..defenses.catalogue import build
     from .program import INTERRUPTED
-    from .tables import write_table
+    from .tables import check_suffix, write_table
     from .train import parse_settings
 
-    if out is not None and out.suffix not in SUFFIXES:
-        raise InputError(f"--out {out}: the suffix says the form; end it with {' or '.join(SUFFIXES)}")
+    if out is not None:
+        check_suffix(out, "--out")
     found = build(detector, parse_settings(settings or []))
     if not isinstance(found, Detector):
         raise InputError(f"{detector!r} protects a training and judges no accounts; see `recaudit list detectors`")

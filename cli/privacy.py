@@ -171,11 +171,11 @@ def epsilon(
 def _writable(out: Path) -> None:
     """Refuse, as an InputError, what no table can be written to."""
     from ..datasets.errors import InputError
+    from .tables import check_suffix
 
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; name a file in it")
-    if out.suffix not in (".csv", ".parquet"):
-        raise InputError(f"--out {out}: the suffix must be .csv or .parquet")
+    check_suffix(out, "--out")
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}; make it first")
     if not os.access(out.parent, os.W_OK | os.X_OK):

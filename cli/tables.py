@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ..datasets.errors import InputError, UnfinishedError
 
+SUFFIXES = (".csv", ".parquet")
+
 
 def read_frame(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     """A CSV or Parquet file, every cell as text; InputError names the file and which of these columns is missing."""
@@ -53,6 +55,12 @@ def rows_of(ids: NDArray[np.str_], known: NDArray[np.str_], path: Path, kind: st
             "ids are text: check leading zeros and case"
         )
     return rows
+
+
+def check_suffix(path: Path, option: str) -> None:
+    """Refuse, before anything is computed, a table whose form its suffix does not say; InputError names the option."""
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{option} {path}: the suffix says the form; end it with {' or '.join(SUFFIXES)}")
 
 
 def write_table(path: Path, columns: Mapping[str, Any]) -> None:

@@ -116,7 +116,7 @@ class DefenseProbe(Probe):
     ) -> Iterator[Evidence]:
         k = self.config.cutoff
         head, under = f"{name}.{attack}.{size}", f"under {size} fake users ({attack}) with {name}{KNOWN * known}"
-        cells = sorted({key for trial in defended.trials for key in defended.keys(trial)})
+        cells = defended.cells
         details = {"defense": name, "attack": attack, "size": size, "attack_known": known, **_price(defended)}
         hits, rank = f"hr@{k}", "log2_rank"
         for value, measure, sign, title, unit, limits in (
@@ -129,7 +129,7 @@ class DefenseProbe(Probe):
             if not units:
                 yield self.made(f"{head}.{measure}", f"{title} {under}", measure, unit, "higher", missing=FAILED)
                 continue
-            before = mean(_of_the_same(plain, units, value, sign))
+            before = mean([unit.value for unit in plain.of_the_same(units, value, sign)])
             yield self.made(
                 f"{head}.{measure}", f"{title} {under}", measure, unit, "higher",
                 estimate=by_cluster(units), n=len(units), units=units, limits=limits,
@@ -181,7 +181,7 @@ class DefenseProbe(Probe):
         return self.made(
             name, title, "text_gain", unit, "lower", estimate=by_cluster(units), n=len(units), units=units,
             details={"defense": arm.control_of, "arm": arm.arm, "attack": attack, "size": size},
-            cells=sorted({key for own in (real, control) for trial in own.trials for key in own.keys(trial)}),
+            cells=sorted({*real.cells, *control.cells}),
         )  # fmt: skip
 
     def _best(self, design: DefenseDesign, log: InteractionLog, results: Results) -> Evidence:
@@ -213,12 +213,12 @@ class DefenseProbe(Probe):
             )
         units = reader.units("log2_rank", -1, watched=True)
         plain = Reader(log, results, design.attacks.trials[attack, size])
-        before = mean(_of_the_same(plain, units, "log2_rank", -1))
+        before = mean([unit.value for unit in plain.of_the_same(units, "log2_rank", -1)])
         return self.made(
             "best.log2_rank_shift", title, "log2_rank_shift", unit, "higher",
             estimate=by_cluster(units), n=len(units), units=units,
             baseline={} if before is None else {"undefended": before},
-            cells=sorted({key for trial in reader.trials for key in reader.keys(trial)}),
+            cells=reader.cells,
             details={"defense": chosen, "attack": attack, "size": size, "price": compared[chosen].price,
                      "attack_known": known, "compared": sorted(compared)},
         )  # fmt: skip
@@ -250,12 +250,6 @@ def _paired(first: Reader, second: Reader) -> list[Unit]:
         for unit in first.units("log2_rank", -1, watched=True)
         if (unit.cluster, unit.seed) in other
     ]
-
-
-def _of_the_same(plain: Reader, units: Sequence[Unit], value: str, sign: int) -> list[float]:
-    """What the undefended model suffers for the same targets and seeds."""
-    there = {(unit.cluster, unit.seed) for unit in units}
-    return [one.value for one in plain.units(value, sign, watched=True) if (one.cluster, one.seed) in there]
 
 
 def _works(plain: Reader) -> bool:

@@ -214,9 +214,9 @@ def _helps(reading: Reading, overall: State, lead: str) -> tuple[State, str]:
     name, attack, size = (best.details.get(key) for key in ("defense", "attack", "size"))
     taken = reading.by_id.get(f"defense.{name}.{attack}.{size}.taken")
     low = None if taken is None or taken.interval is None else taken.interval[0]
-    if name == "none" or best.details.get("attack_known") is True:
+    if name == "none":
         return "measured", "None of those tested."
-    if low is None or low <= 0:
+    if low is None or low <= 0 or best.details.get("attack_known") is True:
         return "measured", "Not shown."
     return overall, "Yes, within the tolerated loss of utility."
 

@@ -145,23 +145,18 @@ def undone(
             why = "a model of this comparison could not be trained; see the failures"
             yield made(head, title, "log2_rank_shift", unit, "higher", missing=why)
             continue
-        before, clean = _same(plain, units), None
+        before, clean = _shift(plain, units), None
         if (again := design.trials.get((Retrain.name, attack, size))) is not None:
-            clean = _same(Reader(log, results, again), units)
+            clean = _shift(Reader(log, results, again), units)
         yield made(
             head, title, "log2_rank_shift", unit, "higher", estimate=by_cluster(units), n=len(units), units=units,
             baseline={} if before is None else {"not forgotten": before},
             details={"unlearner": method, "attack": attack, "size": size, "retrain": clean},
-            cells=_keys(own),
+            cells=own.cells,
         )  # fmt: skip
 
 
-def _same(reader: Reader, units: Sequence[Unit]) -> float | None:
-    """The mean shift of the same targets and seeds; None where one of them is not known."""
-    there = {(unit.cluster, unit.seed) for unit in units}
-    found = [one for one in reader.units("log2_rank", -1, watched=True) if (one.cluster, one.seed) in there]
+def _shift(reader: Reader, units: Sequence[Unit]) -> float | None:
+    """The mean shift for the same targets and seeds; None where one of them is not known."""
+    found = reader.of_the_same(units, "log2_rank", -1)
     return by_cluster(found) if len(found) == len(units) else None
-
-
-def _keys(reader: Reader) -> Sequence[str]:
-    return sorted({key for trial in reader.trials for key in reader.keys(trial)})
