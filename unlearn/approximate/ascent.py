@@ -115,7 +115,7 @@ class AscentRepair(Unlearner):
     title: ClassVar[str] = "bounded ascent on the forget set, then repair on the retain set"
     reference: ClassVar[str] = "You et al. 2024, RRL: Recommendation Reverse Learning, AAAI; the bound is ours"
     config_type: ClassVar[type[AscentConfig]] = AscentConfig
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     config: AscentConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
@@ -147,7 +147,7 @@ class AscentRepair(Unlearner):
         if again and not watch.known:  # nothing tells that the repair has undone anything
             return state
         importance = fisher(training, seed, self.config.fisher_batches)
-        reversal = Reversal(training, served.log, request, self.config.negatives, watch.rivals)
+        reversal = Reversal(training, served, request, self.config.negatives, watch.rivals)
         ascend(model, training, reversal, importance, watch, self.config, seed)
         return model.state()
 

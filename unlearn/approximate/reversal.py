@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ...datasets.log import Int64, InteractionLog
+from ...datasets.log import Int64
 from ...recommenders.losses import bpr_each
 from ...recommenders.network import Dropout
 from ...recommenders.pairwise import PairTraining
@@ -18,6 +18,7 @@ from ...recommenders.sampling import Positives
 from ...recommenders.sequences import Windows, padded
 from ...recommenders.sequential import SequenceTraining
 from ...recommenders.trainer import RankingTraining
+from ..base import Served
 from ..request import Request
 
 _CHUNK = 256  # windows, or rows, at a time
@@ -34,13 +35,25 @@ class Reversal:
     score a forgotten event from what came before it in the old sequence; the first event of a user is never a target
     and has no loss.
 
+    Of a user who is forgotten whole the row is thrown away afterwards, and what it has taught is in the items. So it
+    does not move: the items turn away from the vector that the user was served by.
+
     Reference: You et al. 2024, RRL: Recommendation Reverse Learning, AAAI.
     """
 
     def __init__(
-        self, training: RankingTraining[Any], old: InteractionLog, request: Request, negatives: int, rivals: int
+        self, training: RankingTraining[Any], before: Served, request: Request, negatives: int, rivals: int
     ) -> None:
-        """Take the forgotten pairs or positions of a log; each gets `negatives` times the best of `rivals` items."""
+        """Take the forgotten pairs or positions of a log; each gets `negatives` times the best of `rivals` items.
+
+        Args:
+            training: on the retain set.
+            before: what was served.
+            request: rows of its log.
+            negatives: items that a forgotten pair is compared with in a step.
+            rivals: of how many random ones each is the best.
+        """
+        old = before.log
         self.training = training
         self.negatives = negatives
         self.rivals = rivals
@@ -49,6 +62,9 @@ class Reversal:
         self.key = np.unique(forgotten.pair_keys)
         self.n_items = old.n_items
         self.windows: Windows | None = None
+        if isinstance(training, PairTraining):
+            self.whole = torch.from_numpy(np.isin(np.arange(old.n_users), request.whole_users(old)))
+            self.served = torch.from_numpy(before.model.embeddings()[0])  # type: ignore[attr-defined]
         if isinstance(training, SequenceTraining):
             windows = Windows.of(old, training.config.max_length)
             rows = np.flatnonzero(np.isin(windows.user, forgotten.user))
@@ -72,13 +88,15 @@ class Reversal:
         return self.seen.unseen(rng, np.repeat(users, count)).reshape(len(users), self.negatives, self.rivals)
 
     def _pairs(self, training: PairTraining, rng: np.random.Generator) -> torch.Tensor:
-        final = training.encoder.final(training.first())
+        final, served = training.encoder.final(training.first()), self.served
         if training.config.loss == "sampled_softmax":
-            final = functional.normalize(final, dim=-1) / training.config.temperature**0.5
+            root = training.config.temperature**0.5
+            final, served = (functional.normalize(vectors, dim=-1) / root for vectors in (final, served))
         user, item = self.key // self.n_items, self.key % self.n_items
         drawn = self._unseen(user, rng)
         at_user, at_item = training.places[: self.seen.n_users], training.places[self.seen.n_users :]
-        return _reversed(final[torch.from_numpy(at_user[user])], final, at_item[drawn], at_item[item])
+        asking = torch.where(self.whole[user, None], served[user], final[torch.from_numpy(at_user[user])])
+        return _reversed(asking, final, at_item[drawn], at_item[item])
 
     def _positions(
         self, training: SequenceTraining, windows: Windows, rows: slice, rng: np.random.Generator

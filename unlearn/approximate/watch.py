@@ -19,6 +19,7 @@ from ...recommenders.catalogue import reads_order
 from ...recommenders.trainer import RankingTraining
 from ..base import Served
 from ..request import Request
+from .folded import Folded
 
 _SAMPLE = 2000  # pairs of either kind that a check reads
 _OWN = 50  # held-out pairs that the touched users must have, by weight, for these alone to be read
@@ -66,7 +67,8 @@ class Watch:
 
     Popular items stand high in any model, so that held-out pairs as they come say little of a request for popular, or
     for rare, items: they are weighted by `as_popular`, and `Look.over` compares. Models that read histories in order
-    are asked from what stood before each pair (`verify.places`).
+    are asked from what stood before each pair (`verify.places`), models with rows of users, where users are forgotten
+    whole, by half of a history (`Folded`).
 
     Attributes:
         known: whether there are pairs of both kinds; without, nothing can be compared.
@@ -74,12 +76,11 @@ class Watch:
         controls: those of the held-out pairs, int64 [C] each; none that the request forgets.
         weights: float64 [C], what each of these counts in `Look.level`.
         start: the look under the model before the request, None if not known.
-        easier: see `Look.over`; 0 of models that read no order.
+        easier: see `Look.over`; 0 unless a model reads histories in order or users are folded in.
+        folded: who is read by half a history, None if nobody.
     """
 
-    def __init__(
-        self, served: Served, request: Request, retained: InteractionLog, seed: int, whole_users: bool = True
-    ) -> None:
+    def __init__(self, served: Served, request: Request, retained: InteractionLog, seed: int) -> None:
         """Choose the pairs to read: forgotten ones, and held-out ones of the touched users if these suffice.
 
         They do if, as weighted, they are worth 50 pairs of one weight; otherwise those of all users are read.
@@ -89,67 +90,79 @@ class Watch:
             request: rows of its log.
             retained: the retain set.
             seed: of the choice where there are more than 2,000 pairs of a kind.
-            whole_users: whether pairs of users with nothing left are read; not where their rows are made anew.
         """
-        forgotten = request.forgotten(served.log)
-        if not whole_users:
-            forgotten = forgotten.take(retained.user_counts[forgotten.user] > 0)
-        gone = ~np.isin(served.log.pair_keys, retained.pair_keys) & np.isin(served.log.user, forgotten.user)
+        log, forgotten = served.log, request.forgotten(served.log)
         in_order = reads_order(served.recipe)
-        self.history = served.log if in_order else retained
-        rows = np.flatnonzero(gone)
-        if in_order:
-            rows = following(served.log, rows)
-        rows = _drawn(served.log, rows, seeded(seed, "watch", "forgotten"))
-        self.forgotten = served.log.user[rows].astype(np.int64), served.log.item[rows].astype(np.int64)
+        self.folded = None
+        if not in_order and hasattr(served.model, "embeddings"):
+            self.folded = Folded.of(log, request, retained, seeded(seed, "watch", "folded"))
+        self.history = log if in_order else retained
+        asked = np.isin(log.user, forgotten.user) & ~np.isin(log.pair_keys, retained.pair_keys)
+        readers = np.ones(log.n_users, np.bool_)
+        if self.folded is not None:
+            self.history, readers = self.folded.known, self.folded.users
+            asked &= self.folded.asked
+        elif not in_order:
+            asked &= retained.user_counts[log.user] > 0  # of the others no row is left to read
+        rows = following(log, np.flatnonzero(asked)) if in_order else np.flatnonzero(asked)
+        rows = _drawn(log, rows, seeded(seed, "watch", "forgotten"))
+        self.forgotten = log.user[rows].astype(np.int64), log.item[rows].astype(np.int64)
         self.controls = (np.empty(0, np.int64), np.empty(0, np.int64))
         self.weights: NDArray[np.float64] = np.empty(0)
         self._same = self.weights
         held = served.unseen(request)
         if held is not None and len(rows):
-            fit_ = ~np.isin(held.pair_keys, served.log.pair_keys)
+            fit_ = ~np.isin(held.pair_keys, log.pair_keys) & readers[held.user]
             for several in (fit_ & np.isin(held.user, forgotten.user), fit_):
                 chosen = _drawn(held, np.flatnonzero(several), seeded(seed, "watch", "held-out"))
                 self.controls = held.user[chosen].astype(np.int64), held.item[chosen].astype(np.int64)
                 if len(chosen):
                     self.weights, self._same = (
-                        as_popular(served.log, then, self.forgotten[1], self.controls[1])
-                        for then in (retained, served.log)
+                        as_popular(log, then, self.forgotten[1], self.controls[1]) for then in (retained, log)
                     )
                     if _worth(self.weights) >= _OWN:
                         break
         self._prefix: tuple[InteractionLog | None, InteractionLog | None] = (None, None)
         if in_order:
-            counts = served.log.user_counts[self.controls[0]]
+            counts = log.user_counts[self.controls[0]]
             self._prefix = (
-                prefixes(served.log, self.forgotten[0], places(served.log, rows)),
-                prefixes(served.log, self.controls[0], counts),
+                prefixes(log, self.forgotten[0], places(log, rows)),
+                prefixes(log, self.controls[0], counts),
             )
         self.known = len(self.forgotten[0]) > 0 and _worth(self.weights) >= _LEAST
         self.start = self.look(served.model) if self.known else None
         self.easier = 0.0
-        if in_order and self.start is not None:
-            found = _log_odds(self.start.forgotten) - _log_odds(self._taught(served, retained))
+        taught = self._taught(served, retained) if self.start and (in_order or self.folded) else None
+        if self.start and taught is not None:
+            found = _log_odds(self.start.forgotten) - _log_odds(taught)
             # near 1, where a model knows what it was taught by heart, log odds say little of how easy an event is
-            self.easier = min(max(found, 0.0), _EASIER)
+            self.easier = min(found if self.folded else max(found, 0.0), _EASIER)
 
     def look(self, model: Recommender) -> Look:
         """Where the pairs lie under a model."""
+        asked = self._reads(model)
         forgotten, held = (
-            percentiles(model, *pairs, self.history, prefix)
+            percentiles(asked, *pairs, self.history, prefix)
             for pairs, prefix in zip((self.forgotten, self.controls), self._prefix, strict=True)
         )
         level, same = (float(np.average(held, weights=own)) for own in (self.weights, self._same))
         return Look(float(forgotten.mean()), level, same, float(held.mean()))
 
-    def _taught(self, served: Served, retained: InteractionLog) -> float:
+    def _reads(self, model: Recommender) -> Recommender:
+        return model if self.folded is None else self.folded.model(model)
+
+    def _taught(self, served: Served, retained: InteractionLog) -> float | None:
         """Where the last taught events of the held-out pairs' users lie, those as popular as the forgotten ones."""
-        log, order = served.log, served.log.chronological()
-        user = log.user[order]
-        rows = order[np.append(user[1:] != user[:-1], True)]
+        log, rows = served.log, served.log.chronological()
         rows = rows[np.isin(log.user[rows], self.controls[0])]
+        if self.folded is not None:
+            rows = rows[self.folded.asked[rows]]
+        if not len(rows):
+            return None
+        rows = rows[np.append(log.user[rows][1:] != log.user[rows][:-1], True)]
         users, items = log.user[rows].astype(np.int64), log.item[rows].astype(np.int64)
-        found = percentiles(served.model, users, items, log, prefixes(log, users, places(log, rows)))
+        prefix = prefixes(log, users, places(log, rows)) if self.folded is None else None
+        found = percentiles(self._reads(served.model), users, items, self.history, prefix)
         return float(np.average(found, weights=as_popular(log, retained, self.forgotten[1], items)))
 
     def gap(self, model: Recommender) -> float:

@@ -21,7 +21,7 @@ from recaudit.unlearn.approximate.watch import Look, Watch, values
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
 
-from ..conformance import examine, requests, small_log
+from ..conformance import examine, requests, small_log, watched
 
 MF = Recipe("mf", {"dim": 8, "max_epochs": 30, "negatives": 32}, 30)
 GRU = Recipe("gru4rec", {"dim": 8, "hidden": 8, "max_epochs": 3}, 3)
@@ -73,7 +73,7 @@ def test_what_is_already_forgotten_is_not_pushed_down() -> None:
     watch.start = Look(1.0, 1.0, 1.0, 2.0)  # of all held-out pairs more is gone than can be
     model, training = opened(MF, done.log, 0, done.trained.state())
     start = values(training)
-    reversal = Reversal(training, before.log, request, 4, 8)
+    reversal = Reversal(training, before, request, 4, 8)
     ascend(model, training, reversal, [torch.zeros_like(start[0])], watch, AscentConfig(), 0)
     torch.testing.assert_close(training.parameters()[0].detach(), start[0], rtol=0, atol=0)
 
@@ -98,7 +98,7 @@ def test_the_first_step_moves_no_row_further_than_it_may() -> None:
     model, training = opened(MF, log, 0, before.trained.state())
     start = values(training)[0]
     watch = Watch(replace(before, held_out=None), request, log, 0)
-    reversal = Reversal(training, before.log, request, 4, 8)
+    reversal = Reversal(training, before, request, 4, 8)
     config = AscentConfig(step=0.2, blind_steps=1, fisher=0)
     ascend(model, training, reversal, [torch.ones_like(start)], watch, config, 0)
     move = (training.parameters()[0].detach() - start).norm(dim=1)
@@ -117,7 +117,7 @@ def test_the_penalty_divides_moves_by_what_entries_mean_to_the_rest() -> None:
     for weight in (0.0, 3.0):
         model, training = opened(MF, log, 0, before.trained.state())
         start = values(training)[0]
-        reversal = Reversal(training, before.log, request, 4, 8)
+        reversal = Reversal(training, before, request, 4, 8)
         ascend(model, training, reversal, [importance], watch, AscentConfig(blind_steps=1, fisher=weight), 0)
         moves.append(training.parameters()[0].detach() - start)
     torch.testing.assert_close(moves[1][:, 0], moves[0][:, 0] / 25, rtol=1e-3, atol=1e-6)
@@ -129,7 +129,7 @@ def test_the_reversed_loss_falls_with_the_scores_of_forgotten_pairs(recipe: Reci
     before, request = in_service(recipe)
     log = request.retained(before.log)
     model, training = opened(recipe, log, 0, before.trained.state())
-    reversal = Reversal(training, before.log, request, 4, 8)
+    reversal = Reversal(training, before, request, 4, 8)
 
     def loss() -> float:
         return sum(float(part.detach()) for part in reversal.losses(np.random.default_rng(0)))
@@ -148,8 +148,9 @@ def test_the_first_event_of_a_sequence_is_no_target() -> None:
     first, third = order[offsets[3]], order[offsets[3] + 2]
     for row, expected in ((first, 0), (third, 1)):
         request = Request.of(log, "one", rows=np.array([row]))
-        _, training = opened(GRU, request.retained(log), 0, fit(GRU, log, 0).state())
-        found = list(Reversal(training, log, request, 2, 2).losses(np.random.default_rng(0)))
+        model = fit(GRU, log, 0)
+        _, training = opened(GRU, request.retained(log), 0, model.state())
+        found = list(Reversal(training, Served(GRU, log, model), request, 2, 2).losses(np.random.default_rng(0)))
         assert len(found) == expected
 
 
@@ -157,15 +158,43 @@ def test_the_reversed_loss_of_one_pair_by_hand() -> None:
     log = small_log()
     request = Request.of(log, "one", rows=np.array([0]))
     recipe = Recipe("mf", {"dim": 4, "max_epochs": 1, "loss": "bpr"})
-    _, training = opened(recipe, request.retained(log), 0, fit(recipe, log, 0).state())
+    model = fit(recipe, log, 0)
+    _, training = opened(recipe, request.retained(log), 0, model.state())
     user, item = int(log.user[0]), int(log.item[0])
     table = training.parameters()[0].detach()
     vectors = table[log.n_users :]
     seen = log.matrix()[user].toarray()[0] > 0
     scores = (vectors @ table[user]).numpy()
     best = scores[~seen].max()  # with so many rivals the best unseen item is among them
-    (part,) = Reversal(training, log, request, 1, 2000).losses(np.random.default_rng(0))
+    (part,) = Reversal(training, Served(recipe, log, model), request, 1, 2000).losses(np.random.default_rng(0))
     assert float(part.detach()) == pytest.approx(np.log1p(np.exp(scores[item] - best)), rel=1e-4)
+
+
+def test_items_turn_away_from_users_who_are_forgotten_whole() -> None:
+    """Their rows are thrown away: a loss that moved them would leave the trace in the items."""
+    before, _ = in_service()
+    log = before.log
+    request = requests(log)["five users"]
+    whole = request.whole_users(log)
+    model, training = opened(MF, request.retained(log), 0, before.trained.state())
+    start = values(training)[0]
+    reversal = Reversal(training, before, request, 4, 8)
+    watch = Watch(replace(before, held_out=None), request, request.retained(log), 0)
+    ascend(model, training, reversal, [torch.zeros_like(start)], watch, AscentConfig(blind_steps=1, fisher=0), 0)
+    moved = (training.parameters()[0].detach() - start).norm(dim=1)
+    assert float(moved[whole].max()) == 0
+    items = np.unique(request.forgotten(log).item)
+    assert float(moved[log.n_users + items].min()) > 0
+
+
+def test_what_items_have_kept_of_users_forgotten_whole_is_taken_down_to_the_mark() -> None:
+    recipe = Recipe("mf", {"dim": 8, "max_epochs": 15, "negatives": 32}, 15)
+    before = watched(recipe, small_log(users=300, items=200, events=6_000))
+    request = Request.of(before.log, "thirty users", users=np.arange(30))
+    watch = Watch(before, request, request.retained(before.log), 0)
+    assert watch.gap(before.model) > 0.03, "the toy must keep something"
+    after = AscentRepair(AscentConfig(repair=0)).forget(before, request, 0)
+    assert -1e-9 <= watch.gap(after.model) < 0.02
 
 
 def test_sequence_models_are_watched_at_the_place_of_each_event() -> None:
@@ -194,7 +223,8 @@ def test_own_held_out_pairs_are_read_if_there_are_enough() -> None:
     log, held = parts()
     model = fit(MF, log, 0)
     everyone = requests(log)["pairs"]
-    few = Request.of(log, "one user", users=np.array([int(np.argmax(held.user_counts))]))
+    own = np.flatnonzero(log.user == int(np.argmax(held.user_counts)))
+    few = Request.of(log, "some of one user", rows=own[::2])
     assert held.user_counts.max() < 50
     many = Watch(Served(MF, log, model, held_out=held), everyone, everyone.retained(log), 0).controls[0]
     assert set(many) <= set(log.user[everyone.rows])

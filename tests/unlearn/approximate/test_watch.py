@@ -14,11 +14,13 @@ from recaudit.datasets.split import leave_last_out
 from recaudit.privacy.places import prefixes
 from recaudit.privacy.signals import percentiles
 from recaudit.recommenders.base import Recipe
+from recaudit.recommenders.catalogue import build, fit
+from recaudit.recommenders.fold_in import FoldedIn
 from recaudit.unlearn.approximate.watch import Look, Watch, as_popular
 from recaudit.unlearn.base import Served
 from recaudit.unlearn.request import Request
 
-from ..conformance import served, small_log
+from ..conformance import served, small_log, watched
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,68 @@ def test_a_look_is_mean_percentiles(before: Served) -> None:
     assert found.level == pytest.approx((held * watch.weights).sum() / watch.weights.sum())
     assert found == watch.start
     assert watch.gap(before.model) == found.over(found)
+
+
+def known_by_heart() -> Served:
+    """Factors that have learnt their pairs well, and a tenth held out."""
+    recipe = Recipe("mf", {"dim": 8, "max_epochs": 15, "negatives": 32}, 15)
+    return watched(recipe, small_log(users=300, items=200, events=6_000))
+
+
+def test_users_who_are_forgotten_whole_are_read_by_half_their_history() -> None:
+    """And so are those whose held-out pairs are compared; what is asked of neither is read."""
+    before = known_by_heart()
+    log, request = before.log, Request.of(before.log, "x", users=np.arange(20))
+    watch = Watch(before, request, request.retained(log), 0)
+    folded = watch.folded
+    assert folded is not None
+    assert folded.users[:20].all()
+    assert folded.users[20:].sum() == (log.user_counts[20:] > 0).sum() // 2
+    assert folded.users[watch.controls[0]].all()
+    asked = log.pair_keys[folded.asked]
+    assert not np.isin(asked, folded.known.pair_keys).any()
+    assert np.isin(watch.forgotten[0] * log.n_items + watch.forgotten[1], asked).all()
+    expected = percentiles(
+        FoldedIn(before.model, folded.retained, folded.known, np.flatnonzero(folded.users)), *watch.forgotten,
+        folded.known,
+    )  # fmt: skip
+    assert watch.look(before.model).forgotten == pytest.approx(expected.mean())
+
+
+def test_their_rows_are_not_read() -> None:
+    before = known_by_heart()
+    request = Request.of(before.log, "x", users=np.arange(20))
+    watch = Watch(before, request, request.retained(before.log), 0)
+    state = dict(before.trained.state())
+    state["user"] = state["user"].clone()
+    state["user"][:20] = 0
+    other = build(before.recipe)
+    other.load(state, before.log.n_users, before.log.n_items)
+    assert watch.look(other) == watch.start
+
+
+def test_retrains_lie_at_the_mark_where_users_are_forgotten_whole() -> None:
+    """On average: the mark starts from what others' pairs gain by being taught, and users differ."""
+    before, found = known_by_heart(), []
+    for seed in range(3):
+        users = np.random.default_rng(seed).choice(before.log.n_users, 30, replace=False)
+        request = Request.of(before.log, "x", users=users)
+        kept = request.retained(before.log)
+        watch = Watch(before, request, kept, seed)
+        found.append((watch.gap(before.model), watch.gap(fit(before.recipe, kept, seed + 1))))
+    start, left = np.mean(found, axis=0)
+    assert start > 0.05
+    assert abs(left) < 0.4 * start
+
+
+def test_few_pairs_of_whole_users_among_others_are_left_out() -> None:
+    before = known_by_heart()
+    log = before.log
+    rows = np.flatnonzero((log.user >= 1) & (log.user < 60) & (log.item % 2 == 0))
+    request = Request.of(log, "x", rows=rows, users=np.array([0]))
+    watch = Watch(before, request, request.retained(log), 0)
+    assert watch.folded is None
+    assert 0 not in watch.forgotten[0]
 
 
 def test_the_lower_mark_counts_and_what_all_held_out_pairs_lost_does_not() -> None:

@@ -37,7 +37,7 @@ class Aim:
         The distance, at least 0, is the absolute value of the first plus what all held-out pairs have lost.
         """
         now = _look(self.watch, self.recipe, state)
-        over = now.over(self.start)
+        over = now.over(self.start, self.watch.easier)
         return over, abs(over) + max(0.0, self.start.held - now.held)
 
 

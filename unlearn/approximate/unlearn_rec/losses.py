@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -36,10 +37,14 @@ class Backbone(PairTraining):
     """The victim's own training on a log, at base tables that are handed over in every step.
 
     Tables outside are ordered by node, users first; inside by the graph's places.
+
+    Attributes:
+        empty: bool [U], users without a pair.
+        fresh: float32 [n, d], the base tables that a training on the log would begin with.
     """
 
     def __init__(self, model: PairwiseModel, log: InteractionLog, seed: int) -> None:
-        """Build the graph of the log; `fresh` are the base tables that a training on it would begin with.
+        """Build the graph of the log.
 
         Args:
             model: the victim, for its config and its encoder; it is not changed.
@@ -53,6 +58,7 @@ class Backbone(PairTraining):
         super().__init__(model.config, pairs, self.recorded, derive(seed, "unlearn-rec"), device, self._keep)
         self.nodes = torch.from_numpy(self.places)
         self.rows = self.nodes.argsort()
+        self.empty = torch.from_numpy(np.bincount(pairs.user, minlength=pairs.n_users) == 0)
         self.fresh = self.base.detach()[self.nodes]
         self.table = self.fresh
 

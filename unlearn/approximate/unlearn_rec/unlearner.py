@@ -82,7 +82,7 @@ class UnlearnRec(Unlearner):
         "Chen, Xia, Huang 2025, Pre-training for Recommendation Unlearning, SIGIR; arXiv 2505.22649"
     )
     config_type: ClassVar[type[UnlearnRecConfig]] = UnlearnRecConfig
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     config: UnlearnRecConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
@@ -120,19 +120,23 @@ class UnlearnRec(Unlearner):
         config = self.config
         backbone = Backbone(cast(PairwiseModel, build(served.recipe)), log, seed)
         base, final = _tables(served)
-        if config.renew:
-            gone = torch.from_numpy(np.flatnonzero((log.user_counts == 0) & (served.log.user_counts > 0)))
-            base[gone] = backbone.fresh[gone]
+        gone = torch.from_numpy(request.whole_users(served.log))
+
+        def state_of(table: torch.Tensor) -> Mapping[str, torch.Tensor]:
+            if config.renew:
+                table = table.index_copy(0, gone, backbone.fresh[gone])
+            return backbone.state_of(table)
+
         influence = Influence.of(request.forgotten(served.log), final)
         encoder = self._encoder(served.memory if config.encoder else None, final)
-        watch = Watch(served, request, log, seed, whole_users=not config.renew)
+        watch = Watch(served, request, log, seed)
         tuned = torch.nn.Parameter(base.clone())
 
         def table() -> torch.Tensor:
             return tuned + encoder.shift(influence, masked=config.masked) if config.encoder else tuned * 1.0
 
-        best = backbone.state_of(table())
-        aim = Aim.at(watch, served.recipe, backbone.state_of(base)) if watch.known else None
+        best = state_of(table())
+        aim = Aim.at(watch, served.recipe, state_of(base)) if watch.known else None
         over, nearest = (1.0, 0.0) if aim is None else aim.miss(best)
         if config.fine_tune == 0 or over <= 0:
             return best
@@ -151,13 +155,13 @@ class UnlearnRec(Unlearner):
                 _descend(optimiser, loss)
                 if aim is None or step not in looks:
                     continue
-                now = backbone.state_of(table())
+                now = state_of(table())
                 over, distance = aim.miss(now)
                 if distance < nearest:
                     best, nearest = now, distance
                 if over <= 0:
                     return best
-        return backbone.state_of(table()) if aim is None else best
+        return state_of(table()) if aim is None else best
 
     def _pretrained(self, served: Served, seed: int) -> Memory:
         config, log = self.config, served.log
@@ -176,7 +180,7 @@ class UnlearnRec(Unlearner):
                 retained = request.retained(log)
                 backbone = Backbone(model, retained, seed)
                 influence = Influence.of(request.forgotten(log), final)
-                push = self._push(Watch(served, request, retained, seed, not config.renew), final, backbone)
+                push = self._push(Watch(served, request, retained, seed), final, backbone)
                 draw = rng(seed, "unlearn-rec", "pre", epoch)
                 self._epoch(encoder, optimiser, backbone, base, influence, push, draw)
             if epoch % every and epoch < epochs:
@@ -233,6 +237,8 @@ class UnlearnRec(Unlearner):
                 chosen = torch.randperm(len(user), generator=noise)[:_PAIRS].numpy()
                 user, item = user[chosen], item[chosen]
             users, items = (final[backbone.nodes[torch.from_numpy(side)]] for side in (user, item))
+            # what a user with no pair left has taught is in the items: they turn away from the vector it was served by
+            users = torch.where(backbone.empty[user, None], influence.final[user], users)
             loss = loss + push.weight * unlearning(users, items, backbone.config, push.mark)
         if self.config.preserve:
             places = (batch.user[:_NODES], batch.positive[:_NODES])
@@ -263,7 +269,7 @@ class UnlearnRec(Unlearner):
         for number in range(4):
             request = simulated(served.log, seed, -1 - number)
             log = request.retained(served.log)
-            watch = Watch(served, request, log, seed, whole_users=not self.config.renew)
+            watch = Watch(served, request, log, seed)
             if watch.known:
                 influence = Influence.of(request.forgotten(served.log), final)
                 backbone = Backbone(model, log, seed)

@@ -181,11 +181,18 @@ def test_the_distance_counts_ruined_held_out_pairs(memorised: Served, monkeypatc
         assert aim.miss(state) == pytest.approx((over, distance))
 
 
-def test_users_whose_rows_are_renewed_are_not_watched(memorised: Served) -> None:
-    whole = Request.of(memorised.log, "whole", users=np.array([3]))
-    kept = whole.retained(memorised.log)
-    assert Watch(memorised, whole, kept, 0).known
-    assert not Watch(memorised, whole, kept, 0, whole_users=False).known
+def test_items_are_pushed_away_from_users_whose_rows_are_renewed(memorised: Served) -> None:
+    """L_U reads what such a user was served by: a new row would say nothing of what the items have kept."""
+    whole = Request.of(memorised.log, "whole", users=np.arange(12))
+    watch = Watch(memorised, whole, whole.retained(memorised.log), 0)
+    edges, pushed = (
+        make(encoder=False, fine_tune=epochs, tune_rate=0.01).forget(memorised, whole, 0) for epochs in (0, 10)
+    )
+    silent = make(encoder=False, fine_tune=10, tune_rate=0.01, unlearn=0.0).forget(memorised, whole, 0)
+    assert watch.gap(edges.model) > 0.02, "the toy must keep something"
+    assert watch.gap(pushed.model) < min(watch.gap(edges.model), watch.gap(silent.model)) - 0.01
+    for after in (edges, pushed):
+        assert torch.equal(after.trained.state()["user_base"][:12], edges.trained.state()["user_base"][:12])
 
 
 def test_without_held_out_pairs_nothing_is_pushed(memorised: Served) -> None:
