@@ -42,10 +42,9 @@ def detect(
     """
     import numpy as np
 
-    from ..datasets.errors import InputError
+    from ..datasets.errors import INTERRUPTED, InputError
     from ..defenses.base import Detector
     from ..defenses.catalogue import build
-    from .program import INTERRUPTED
     from .tables import check_suffix, write_table
     from .train import parse_settings
 

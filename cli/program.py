@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ..datasets.errors import RecauditError, UnfinishedError
+from ..datasets.errors import INTERRUPTED, RecauditError, UnfinishedError
 from . import (
     attack,
     comparing,
@@ -31,8 +31,6 @@ from . import (
     train,
     unlearn,
 )  # fmt: skip
-
-INTERRUPTED = 130
 
 
 class Commands(TyperGroup):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+INTERRUPTED = 130
+"""What the command line ends with after Ctrl-C."""
+
 
 class RecauditError(Exception):
     """Base of every error that is shown as one line without a traceback.
