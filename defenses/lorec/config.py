@@ -44,7 +44,7 @@ class LoRecConfig(DefenseConfig):
     weigh: Literal["loss", "edges", "both"] = Field(
         "loss",
         description="where weights count: in the loss; in the edges of a graph model's propagation; or in both. Edges "
-        "are ours and for lightgcn and simgcl",
+        "are ours and for graph models",
     )
     cross_fit: Folds = Field(
         0, description="folds, each judged by a calibrator that has not learnt from it (ours); 0: all by one"
