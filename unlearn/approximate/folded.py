@@ -53,6 +53,7 @@ class Folded:
         users[whole] = users[rng.choice(others, len(others) // 2, replace=False)] = True
         pairs, place = np.unique(log.pair_keys, return_inverse=True)  # no pair is in both halves
         second = rng.random(len(pairs))[place] < 0.5
+        users &= np.bincount(log.user[~second], minlength=log.n_users) > 0  # of whom nothing is read, nothing is known
         own = users[log.user]
         known = retained.without(users[retained.user]).plus(log.take(np.flatnonzero(own & ~second)))
         return cls(users, own & second, retained, known)
