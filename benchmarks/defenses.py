@@ -156,7 +156,7 @@ def shift(rows: pd.DataFrame) -> pd.Series:
 
 
 def draw(rows: pd.DataFrame, path: Path) -> None:
-    """Heat map: what is left of the rank shift, coloured by how far that is from none; a row a defence."""
+    """Heat map: what is left of the rank shift, coloured by how far that is from none; a column a defence."""
     import matplotlib as mpl
     from matplotlib import pyplot
 
@@ -169,14 +169,14 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     paired["change"] = paired["left"] - paired["undefended"]
     change = paired.pivot_table("change", "defense", "case", sort=False)[left.columns]
     left = left.loc[sorted(left.index, key=lambda name: (name != NONE, change.loc[name].mean()))]
-    change, price = change.loc[left.index], _price(rows)
+    left, change, price = left.T, change.loc[left.index].T, _price(rows)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recaudit"}):
-        size = (4.2 + 0.75 * left.shape[1], 2.0 + 0.24 * len(left))
+        size = (4.6 + 0.42 * left.shape[1], 2.4 + 0.22 * len(left))
         figure, axis = pyplot.subplots(figsize=size, layout="constrained")
         image = axis.imshow(change, cmap="RdBu_r", vmin=-1.5, vmax=1.5, aspect="auto", alpha=0.75)
-        axis.set_xticks(range(left.shape[1]), left.columns, rotation=30, ha="right", fontsize=7)
-        names = [f"{name}  ({price[name]:+.1%})" if name in price else name for name in left.index]
-        axis.set_yticks(range(len(left)), names, fontsize=7)
+        axis.set_yticks(range(len(left)), left.index, fontsize=7)
+        names = [f"{name}  ({price[name]:+.1%})" if name in price else name for name in left.columns]
+        axis.set_xticks(range(left.shape[1]), names, rotation=30, ha="right", fontsize=7)
         for (row, column), value in np.ndenumerate(left.to_numpy()):
             if not np.isnan(value):
                 axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7)
