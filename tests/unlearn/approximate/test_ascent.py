@@ -191,10 +191,15 @@ def test_what_items_have_kept_of_users_forgotten_whole_is_taken_down_to_the_mark
     recipe = Recipe("mf", {"dim": 8, "max_epochs": 15, "negatives": 32}, 15)
     before = watched(recipe, small_log(users=300, items=200, events=6_000))
     request = Request.of(before.log, "thirty users", users=np.arange(30))
-    watch = Watch(before, request, request.retained(before.log), 0)
-    assert watch.gap(before.model) > 0.03, "the toy must keep something"
-    after = AscentRepair(AscentConfig(repair=0)).forget(before, request, 0)
-    assert -1e-9 <= watch.gap(after.model) < 0.02
+    watches = [Watch(before, request, request.retained(before.log), seed) for seed in range(4)]
+    found = [AscentRepair(AscentConfig(repair=0)).forget(before, request, seed).model for seed in range(4)]
+    start = np.mean([watch.gap(before.model) for watch in watches])
+    assert start > 0.03, "the toy must keep something"
+    gaps = np.array([[watch.gap(model) for watch in watches] for model in found])
+    own = np.eye(4, dtype=bool)
+    assert (gaps[own] > -1e-9).all()
+    assert (gaps[own] < 0.02).all()
+    assert abs(gaps[~own].mean()) < 0.4 * start  # halves that nothing stopped by; of one draw it may be all of it
 
 
 def test_sequence_models_are_watched_at_the_place_of_each_event() -> None:
