@@ -173,7 +173,7 @@ def tables(rows: pd.DataFrame) -> None:
     for key, part in rows.groupby(KEYS[:3], sort=False):
         retrain = part[part.method == "retrain"]
         draws = "" if part.draw.nunique() < 2 else f"{part.draw.nunique()} draws; "
-        auc = f"AUC of retrains {retrain.auc.mean():.3f}, before {part.auc_before.mean():.3f}"
+        auc = f"AUC of retrains {retrain.auc.mean():.3f}, before {retrain.auc_before.mean():.3f}"
         known = f"{draws}{part.events.iloc[0]:,} events; {auc}"
         print(f"\n### {', '.join(key)}\n\n{known}; power {retrain.power.median():.0f}.\n")
         print(
