@@ -106,7 +106,7 @@ class AscentRepair(Unlearner):
 
     Reversed ranking loss and penalty are RRL's; the bound, the proximal step and the check after the repair are ours.
     The bound reads the validation part, never the test part: the ascent ends where the mean percentile of the
-    forgotten pairs meets that of held-out pairs as popular as they are (`watch.Look.over`), never below.
+    forgotten pairs meets that of held-out pairs that are as easy to guess (`watch.Look.mark`), never below.
 
     Reference: You et al. 2024, RRL: Recommendation Reverse Learning, AAAI.
     """
@@ -115,7 +115,7 @@ class AscentRepair(Unlearner):
     title: ClassVar[str] = "bounded ascent on the forget set, then repair on the retain set"
     reference: ClassVar[str] = "You et al. 2024, RRL: Recommendation Reverse Learning, AAAI; the bound is ours"
     config_type: ClassVar[type[AscentConfig]] = AscentConfig
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     config: AscentConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:

@@ -114,7 +114,7 @@ class SpliceSettle(Unlearner):
     title: ClassVar[str] = "sequences rejoined, one corrective step, a few epochs near by"
     reference: ClassVar[str] = "ours; after the difference of gradients in Zhang et al. 2024, ACM TORS"
     config_type: ClassVar[type[SettleConfig]] = SettleConfig
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     config: SettleConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from ...datasets.errors import InputError
 from ...datasets.log import Int64, InteractionLog
@@ -19,14 +19,14 @@ from ...recommenders.catalogue import reads_order
 from ...recommenders.trainer import RankingTraining
 from ..base import Served
 from ..request import Request
+from .easy import as_easy, hints, log_odds, trained_guide
 from .folded import Folded
 
-_SAMPLE = 2000  # pairs of either kind that a check reads
-_OWN = 50  # held-out pairs that the touched users must have, by weight, for these alone to be read
+_SAMPLE = 4000  # pairs of either kind that are read
 _HALVINGS = 6
 _USUAL = 8 / 9  # where held-out pairs lie if none are there to tell
 _EASIER = float(np.log(2))
-_LEAST = 25  # held-out pairs, by weight, that tell anything: the mean of five followed single pairs
+_LEAST = 25  # held-out pairs that tell anything: the mean of five followed single pairs
 
 
 class Look(NamedTuple):
@@ -34,62 +34,51 @@ class Look(NamedTuple):
 
     Attributes:
         forgotten: of the forgotten pairs.
-        level: of held-out pairs as popular as the forgotten ones are in the retain set.
-        same: of held-out pairs as popular as they were before the request, many with the very same items.
+        level: of held-out pairs that are as easy to guess.
         held: of all held-out pairs.
     """
 
     forgotten: float
     level: float
-    same: float
     held: float
 
-    def over(self, start: Look, easier: float = 0.0) -> float:
-        """By how much the forgotten pairs stand above where they should, -1..1; below 0 is too far.
-
-        Two things tell where that is, and the lower one counts. Held-out pairs of the popularity that the request
-        leaves, as they lay before it: a mark that does not move, but too high for popular items, since an item that
-        has lost events at random stands lower than one that few choose. And held-out pairs of the popularity before
-        it, as they lie now: they fall with what the request takes from their items. What a method takes from all
-        held-out pairs is no such fall and is added, or one that spoils its users' taste as a whole would go on.
+    def mark(self, easier: float = 0.0) -> float:
+        """Where forgotten pairs should come to lie, by the model before; it does not move with what a method does.
 
         Args:
-            start: under the model before.
             easier: by how much more forgotten pairs are guessed than held-out ones would be, had both been taught;
                 log odds of percentiles.
         """
-        mark = min(start.level, self.same + max(0.0, start.held - self.held))
-        return self.forgotten - float(expit(_log_odds(mark) + easier))
+        return float(expit(log_odds(self.level) + easier))
 
 
 class Watch:
     """Where forgotten pairs lie among their users' other items, less where pairs lie that were never trained on.
 
-    Popular items stand high in any model, so that held-out pairs as they come say little of a request for popular, or
-    for rare, items: they are weighted by `as_popular`, and `Look.over` compares. Models that read histories in order
-    are asked from what stood before each pair (`verify.places`), models with rows of users, where users are forgotten
-    whole, by half of a history (`Folded`).
+    Some pairs are easy to guess for any model, so that held-out pairs as they come say little of a request: they are
+    weighted by `easy.as_easy`, after a guide that was taught neither. Models that read histories in order are asked
+    from what stood before each pair (`privacy.places`), models with rows of users, where users are forgotten whole, by
+    half of a history (`Folded`). Of such questions a guide tells little: there popularity has to do, and the mark moves
+    with how easily what was *taught* is guessed (`easier`).
 
     Attributes:
         known: whether there are pairs of both kinds; without, nothing can be compared.
         forgotten: users and items of the forgotten pairs, int64 [F] each.
         controls: those of the held-out pairs, int64 [C] each; none that the request forgets.
-        weights: float64 [C], what each of these counts in `Look.level`.
+        weights: float64 [C], what each of these counts in `Look.level`; sum 1.
         start: the look under the model before the request, None if not known.
-        easier: see `Look.over`; 0 unless a model reads histories in order or users are folded in.
+        easier: see `Look.mark`; 0 unless a model reads histories in order or users are folded in.
         folded: who is read by half a history, None if nobody.
     """
 
     def __init__(self, served: Served, request: Request, retained: InteractionLog, seed: int) -> None:
-        """Choose the pairs to read: forgotten ones, and held-out ones of the touched users if these suffice.
-
-        They do if, as weighted, they are worth 50 pairs of one weight; otherwise those of all users are read.
+        """Choose the pairs to read, and weigh the held-out ones.
 
         Args:
             served: with held-out events, or without.
             request: rows of its log.
             retained: the retain set.
-            seed: of the choice where there are more than 2,000 pairs of a kind.
+            seed: of the choice where there are more than 4,000 pairs of a kind.
         """
         log, forgotten = served.log, request.forgotten(served.log)
         in_order = reads_order(served.recipe)
@@ -109,71 +98,75 @@ class Watch:
         self.forgotten = log.user[rows].astype(np.int64), log.item[rows].astype(np.int64)
         self.controls = (np.empty(0, np.int64), np.empty(0, np.int64))
         self.weights: NDArray[np.float64] = np.empty(0)
-        self._same = self.weights
-        held = served.unseen(request)
-        if held is not None and len(rows):
-            fit_ = ~np.isin(held.pair_keys, log.pair_keys) & readers[held.user]
-            for several in (fit_ & np.isin(held.user, forgotten.user), fit_):
-                chosen = _drawn(held, np.flatnonzero(several), seeded(seed, "watch", "held-out"))
-                self.controls = held.user[chosen].astype(np.int64), held.item[chosen].astype(np.int64)
-                if len(chosen):
-                    self.weights, self._same = (
-                        as_popular(log, then, self.forgotten[1], self.controls[1]) for then in (retained, log)
-                    )
-                    if _worth(self.weights) >= _OWN:
-                        break
         self._prefix: tuple[InteractionLog | None, InteractionLog | None] = (None, None)
+        unseen = served.unseen(request)
+        if unseen is not None:
+            fit_ = ~np.isin(unseen.pair_keys, log.pair_keys) & readers[unseen.user]
+            chosen = _drawn(unseen, np.flatnonzero(fit_), seeded(seed, "watch", "held-out"))
+            self.controls = unseen.user[chosen].astype(np.int64), unseen.item[chosen].astype(np.int64)
         if in_order:
             counts = log.user_counts[self.controls[0]]
             self._prefix = (
                 prefixes(log, self.forgotten[0], places(log, rows)),
                 prefixes(log, self.controls[0], counts),
             )
-        self.known = len(self.forgotten[0]) > 0 and _worth(self.weights) >= _LEAST
-        self.start = self.look(served.model) if self.known else None
+        self.start: Look | None = None
         self.easier = 0.0
-        taught = self._taught(served, retained) if self.start and (in_order or self.folded) else None
-        if self.start and taught is not None:
-            found = _log_odds(self.start.forgotten) - _log_odds(taught)
-            # near 1, where a model knows what it was taught by heart, log odds say little of how easy an event is
-            self.easier = min(found if self.folded else max(found, 0.0), _EASIER)
+        self.known = len(rows) > 0 and len(self.controls[0]) >= _LEAST
+        if self.known:
+            plain = not in_order and self.folded is None
+            guide = trained_guide(retained) if plain else None
+            own, other = (hints(guide, retained, pairs, self.history) for pairs in (self.forgotten, self.controls))
+            held = self._placed(served.model, self.controls, self._prefix[1])
+            self.weights = as_easy(own, other, held)
+            self.start = self._look(served.model, held)
+            self.easier = 0.0 if plain else self._easier(self.start, served, retained)
 
     def look(self, model: Recommender) -> Look:
         """Where the pairs lie under a model."""
-        asked = self._reads(model)
-        forgotten, held = (
-            percentiles(asked, *pairs, self.history, prefix)
-            for pairs, prefix in zip((self.forgotten, self.controls), self._prefix, strict=True)
-        )
-        level, same = (float(np.average(held, weights=own)) for own in (self.weights, self._same))
-        return Look(float(forgotten.mean()), level, same, float(held.mean()))
+        return self._look(model, self._placed(model, self.controls, self._prefix[1]))
+
+    def _look(self, model: Recommender, held: NDArray[np.float64]) -> Look:
+        return Look(self._level(model), float(np.average(held, weights=self.weights)), float(held.mean()))
+
+    def _level(self, model: Recommender) -> float:
+        return float(self._placed(model, self.forgotten, self._prefix[0]).mean())
+
+    def _placed(
+        self, model: Recommender, pairs: tuple[Int64, Int64], prefix: InteractionLog | None
+    ) -> NDArray[np.float64]:
+        return percentiles(self._reads(model), *pairs, self.history, prefix)
 
     def _reads(self, model: Recommender) -> Recommender:
         return model if self.folded is None else self.folded.model(model)
 
-    def _taught(self, served: Served, retained: InteractionLog) -> float | None:
-        """Where the last taught events of the held-out pairs' users lie, those as popular as the forgotten ones."""
+    def _easier(self, start: Look, served: Served, retained: InteractionLog) -> float:
+        """By how much the model before puts the forgotten events above their users' last taught ones, as popular."""
         log, rows = served.log, served.log.chronological()
         rows = rows[np.isin(log.user[rows], self.controls[0])]
         if self.folded is not None:
             rows = rows[self.folded.asked[rows]]
         if not len(rows):
-            return None
+            return 0.0
         rows = rows[np.append(log.user[rows][1:] != log.user[rows][:-1], True)]
-        users, items = log.user[rows].astype(np.int64), log.item[rows].astype(np.int64)
-        prefix = prefixes(log, users, places(log, rows)) if self.folded is None else None
-        found = percentiles(self._reads(served.model), users, items, self.history, prefix)
-        return float(np.average(found, weights=as_popular(log, retained, self.forgotten[1], items)))
+        pairs = log.user[rows].astype(np.int64), log.item[rows].astype(np.int64)
+        prefix = prefixes(log, pairs[0], places(log, rows)) if self.folded is None else None
+        taught = self._placed(served.model, pairs, prefix)
+        own, other = (hints(None, retained, several, self.history) for several in (self.forgotten, pairs))
+        level = float(np.average(taught, weights=as_easy(own, other, taught)))
+        found = float(log_odds(start.forgotten) - log_odds(level))
+        # near 1, where a model knows what it was taught by heart, log odds say little of how easy an event is
+        return min(found if self.folded is not None else max(found, 0.0), _EASIER)
 
     def gap(self, model: Recommender) -> float:
-        """`Look.over` under this model: 0 is forgotten, below is too far.
+        """By how much the forgotten pairs stand above `Look.mark`, -1..1: 0 is forgotten, below is too far.
 
         Raises:
             InputError: nothing is known to compare with.
         """
         if self.start is None:
             raise InputError("there are no held-out pairs, or no forgotten ones, to compare")
-        return self.look(model).over(self.start, self.easier)
+        return self._level(model) - self.start.mark(self.easier)
 
     @property
     def rivals(self) -> int:
@@ -200,43 +193,8 @@ class Watch:
         _place(training, before, after, low)
 
 
-def _worth(weights: NDArray[np.float64]) -> float:
-    """Of how many pairs of one weight these are worth."""
-    return float(weights.sum() ** 2 / np.square(weights).sum()) if len(weights) else 0.0
-
-
-def _log_odds(level: float) -> float:
-    return float(logit(np.clip(level, 1e-6, 1 - 1e-6)))
-
-
-def as_popular(log: InteractionLog, then: InteractionLog, forgotten: Int64, controls: Int64) -> NDArray[np.float64]:
-    """Weights of held-out pairs, float64 [C], by which they are as popular as the forgotten ones will be.
-
-    Popularity is an item's share of the events: of a held-out pair in the log, by which the model before was trained,
-    of a forgotten pair in `then`: the retain set, by which a retrain would be. Each forgotten pair is answered by the
-    held-out pairs next to it in popularity, a twentieth of them and 50 at least.
-
-    Args:
-        log: before the request.
-        then: after it, or the log itself: as popular as they are.
-        forgotten: items of forgotten pairs, int64 [F], 1 or more.
-        controls: items of held-out pairs, int64 [C], 1 or more.
-    """
-    own = then.item_counts[forgotten] / max(len(then), 1)
-    other = log.item_counts[controls] / len(log)
-    order = np.argsort(other, kind="stable")
-    width = min(len(order), max(_OWN, len(order) // 20))
-    ranked = other[order]
-    middle = (np.searchsorted(ranked, own, side="left") + np.searchsorted(ranked, own, side="right")) // 2
-    first = (middle - width // 2).clip(0, len(order) - width)
-    edges = np.bincount(first, minlength=len(order) + 1) - np.bincount(first + width, minlength=len(order) + 1)
-    weights = np.empty(len(order))
-    weights[order] = np.cumsum(edges)[:-1] / (width * len(own))
-    return weights
-
-
 def _drawn(log: InteractionLog, rows: Int64, rng: np.random.Generator) -> Int64:
-    """At most 2,000 of the events with distinct pairs, by their pairs."""
+    """At most 4,000 of the events with distinct pairs, by their pairs."""
     rows = rows[np.unique(log.pair_keys[rows], return_index=True)[1]]
     if len(rows) > _SAMPLE:
         rows = rows[np.sort(rng.choice(len(rows), _SAMPLE, replace=False))]

@@ -70,7 +70,7 @@ def test_what_is_already_forgotten_is_not_pushed_down() -> None:
     done = AscentRepair(AscentConfig(repair=0)).forget(before, request, 0)
     low = replace(before, model=done.model)
     watch = Watch(low, request, done.log, 0)
-    watch.start = Look(1.0, 1.0, 1.0, 2.0)  # of all held-out pairs more is gone than can be
+    watch.start = Look(1.0, 1.0, 1.0)
     model, training = opened(MF, done.log, 0, done.trained.state())
     start = values(training)
     reversal = Reversal(training, before, request, 4, 8)
@@ -224,24 +224,11 @@ def test_sequence_models_are_watched_at_the_place_of_each_event() -> None:
     assert not len(kept.first_halves(log))
 
 
-def test_own_held_out_pairs_are_read_if_there_are_enough() -> None:
-    log, held = parts()
-    model = fit(MF, log, 0)
-    everyone = requests(log)["pairs"]
-    own = np.flatnonzero(log.user == int(np.argmax(held.user_counts)))
-    few = Request.of(log, "some of one user", rows=own[::2])
-    assert held.user_counts.max() < 50
-    many = Watch(Served(MF, log, model, held_out=held), everyone, everyone.retained(log), 0).controls[0]
-    assert set(many) <= set(log.user[everyone.rows])
-    all_ = Watch(Served(MF, log, model, held_out=held), few, few.retained(log), 0).controls[0]
-    assert len(set(all_)) > 40
-
-
 def test_as_many_rivals_as_put_the_best_where_held_out_pairs_lie() -> None:
     before, request = in_service()
     watch = Watch(before, request, request.retained(before.log), 0)
     for level, expected in ((0.5, 1), (0.9, 9), (0.2, 1), (1.0, 64)):
-        watch.start = Look(0.0, level, 0.0, 0.0)
+        watch.start = Look(0.0, level, 0.0)
         assert watch.rivals == expected
 
 

@@ -32,12 +32,12 @@ class Aim:
         return cls(watch, recipe, _look(watch, recipe, state))
 
     def miss(self, state: Mapping[str, torch.Tensor]) -> tuple[float, float]:
-        """How far the forgotten pairs stand too high (`Look.over`), and the distance in all.
+        """How far the forgotten pairs stand above `Look.mark`, and the distance in all.
 
         The distance, at least 0, is the absolute value of the first plus what all held-out pairs have lost.
         """
         now = _look(self.watch, self.recipe, state)
-        over = now.over(self.start, self.watch.easier)
+        over = now.forgotten - self.start.mark(self.watch.easier)
         return over, abs(over) + max(0.0, self.start.held - now.held)
 
 

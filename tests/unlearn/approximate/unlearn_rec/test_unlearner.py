@@ -173,7 +173,7 @@ def test_the_distance_counts_ruined_held_out_pairs(memorised: Served, monkeypatc
     request = halves(memorised.log)
     watch = Watch(memorised, request, request.retained(memorised.log), 0)
     held = [(0.95, 0.8), (0.9, 0.8), (0.8, 0.6), (0.7, 0.9)]
-    looks = iter([Look(forgotten, level, level, level) for forgotten, level in held])
+    looks = iter([Look(forgotten, level, level) for forgotten, level in held])
     monkeypatch.setattr(watch, "look", lambda model: next(looks))
     state = memorised.trained.state()
     aim = Aim.at(watch, memorised.recipe, state)
