@@ -115,7 +115,7 @@ class AscentRepair(Unlearner):
     title: ClassVar[str] = "bounded ascent on the forget set, then repair on the retain set"
     reference: ClassVar[str] = "You et al. 2024, RRL: Recommendation Reverse Learning, AAAI; the bound is ours"
     config_type: ClassVar[type[AscentConfig]] = AscentConfig
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     config: AscentConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:

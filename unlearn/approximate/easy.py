@@ -26,20 +26,23 @@ def trained_guide(retained: InteractionLog) -> Recommender:
 def hints(
     guide: Recommender | None, retained: InteractionLog, pairs: tuple[Int64, Int64], history: InteractionLog
 ) -> Float64:
-    """What tells how easy pairs are: the items' log popularity, and the percentiles by the guide in log odds.
+    """What tells how easy pairs are: the items' log popularity; by a guide, log odds of its percentiles as well.
+
+    A guide makes more of a long history than the victim may do, so the log length of the user's is a third hint then.
 
     Args:
         guide: of the retain set; None: popularity has to do.
-        retained: the retain set, by which popularity is counted.
+        retained: the retain set, by which popularity and lengths are counted.
         pairs: users and items, int64 [P] each.
         history: what the guide reads of users.
 
     Returns:
-        float64 [P, 2], of popularity alone [P, 1].
+        float64 [P, 3], of popularity alone [P, 1].
     """
-    popular = np.log1p(retained.item_counts[pairs[1]])
-    told = [] if guide is None else [log_odds(percentiles(guide, *pairs, history))]
-    return np.stack([popular, *told], axis=1)
+    told = [np.log1p(retained.item_counts[pairs[1]])]
+    if guide is not None:
+        told += [log_odds(percentiles(guide, *pairs, history)), np.log1p(retained.user_counts[pairs[0]])]
+    return np.stack(told, axis=1)
 
 
 def as_easy(forgotten: Float64, controls: Float64, placed: Float64) -> Float64:

@@ -55,7 +55,7 @@ def test_log_odds_are_finite() -> None:
     assert log_odds(0.5) == 0
 
 
-def test_hints_are_the_guides_percentiles_and_popularity() -> None:
+def test_hints_are_popularity_the_guides_percentiles_and_lengths() -> None:
     log = small_log()
     pairs = log.user[:5].astype(np.int64), log.item[:5].astype(np.int64)
     kept = log.without(np.arange(len(log)) < 5)
@@ -63,8 +63,10 @@ def test_hints_are_the_guides_percentiles_and_popularity() -> None:
     assert guide.name == "ease"
     alone, both = (hints(own, kept, pairs, kept) for own in (None, guide))
     assert np.array_equal(alone[:, 0], np.log1p(kept.item_counts[pairs[1]]))
-    assert both.shape == (5, 2)
+    assert both.shape == (5, 3)
     assert np.array_equal(both[:, :1], alone)
+    assert both[:, 1] == pytest.approx(log_odds(percentiles(guide, *pairs, kept)))
+    assert np.array_equal(both[:, 2], np.log1p(kept.user_counts[pairs[0]]))
 
 
 def test_large_catalogues_are_guided_by_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ class UnlearnRec(Unlearner):
         "Chen, Xia, Huang 2025, Pre-training for Recommendation Unlearning, SIGIR; arXiv 2505.22649"
     )
     config_type: ClassVar[type[UnlearnRecConfig]] = UnlearnRecConfig
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     config: UnlearnRecConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
