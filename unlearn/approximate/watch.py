@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,9 +128,10 @@ class Watch:
         return self._look(model, self._placed(model, self.controls, self._prefix[1]))
 
     def _look(self, model: Recommender, held: NDArray[np.float64]) -> Look:
-        return Look(self._level(model), float(np.average(held, weights=self.weights)), float(held.mean()))
+        return Look(self.stand(model), float(np.average(held, weights=self.weights)), float(held.mean()))
 
-    def _level(self, model: Recommender) -> float:
+    def stand(self, model: Recommender) -> float:
+        """Mean percentile of the forgotten pairs alone, 0..1: a small part of a look."""
         return float(self._placed(model, self.forgotten, self._prefix[0]).mean())
 
     def _placed(
@@ -166,7 +168,7 @@ class Watch:
         """
         if self.start is None:
             raise InputError("there are no held-out pairs, or no forgotten ones, to compare")
-        return self._level(model) - self.start.mark(self.easier)
+        return self.stand(model) - self.start.mark(self.easier)
 
     @property
     def rivals(self) -> int:
@@ -185,12 +187,35 @@ class Watch:
 
         Found by halving; if even the first lies too low, that one is taken.
         """
-        low, high = 0.0, 1.0
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            _place(training, before, after, middle)
-            low, high = (middle, high) if self.gap(model) >= 0 else (low, middle)
-        _place(training, before, after, low)
+
+        def over(share: float) -> float:
+            place(training.parameters(), before, after, share)
+            training.refresh()
+            return self.gap(model)
+
+        over(landing(over))
+
+
+def landing(over: Callable[[float], float]) -> float:
+    """The last share of a way, 0..1, at which the forgotten pairs do not lie too low: by halving, 0 if there is none.
+
+    Args:
+        over: by how much they stand above the mark at a share.
+    """
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if over(middle) >= 0 else (low, middle)
+    return low
+
+
+def place(
+    parameters: Sequence[torch.Tensor], before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], share: float
+) -> None:
+    """Set parameters to a point between two."""
+    with torch.no_grad():
+        for parameter, first, second in zip(parameters, before, after, strict=True):
+            parameter.copy_(torch.lerp(first, second, share))
 
 
 def _drawn(log: InteractionLog, rows: Int64, rng: np.random.Generator) -> Int64:
@@ -204,10 +229,3 @@ def _drawn(log: InteractionLog, rows: Int64, rng: np.random.Generator) -> Int64:
 def values(training: RankingTraining[Any]) -> list[torch.Tensor]:
     """A copy of the parameters."""
     return [parameter.detach().clone() for parameter in training.parameters()]
-
-
-def _place(training: RankingTraining[Any], before: list[torch.Tensor], after: list[torch.Tensor], share: float) -> None:
-    with torch.no_grad():
-        for parameter, first, second in zip(training.parameters(), before, after, strict=True):
-            parameter.copy_(torch.lerp(first, second, share))
-        training.refresh()

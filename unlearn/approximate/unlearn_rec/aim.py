@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ....recommenders.base import Recipe
+from ....recommenders.base import Model, Recipe
 from ....recommenders.catalogue import build
 from ..watch import Look, Watch
 
@@ -29,19 +29,23 @@ class Aim:
     @classmethod
     def at(cls, watch: Watch, recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Aim:
         """The aim, from the state with the edges removed and nothing else changed."""
-        return cls(watch, recipe, _look(watch, recipe, state))
+        return cls(watch, recipe, watch.look(_model(watch, recipe, state)))
+
+    def over(self, state: Mapping[str, torch.Tensor]) -> float:
+        """How far the forgotten pairs stand above `Look.mark`."""
+        return self.watch.stand(_model(self.watch, self.recipe, state)) - self.start.mark(self.watch.easier)
 
     def miss(self, state: Mapping[str, torch.Tensor]) -> tuple[float, float]:
         """How far the forgotten pairs stand above `Look.mark`, and the distance in all.
 
         The distance, at least 0, is the absolute value of the first plus what all held-out pairs have lost.
         """
-        now = _look(self.watch, self.recipe, state)
+        now = self.watch.look(_model(self.watch, self.recipe, state))
         over = now.forgotten - self.start.mark(self.watch.easier)
         return over, abs(over) + max(0.0, self.start.held - now.held)
 
 
-def _look(watch: Watch, recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Look:
+def _model(watch: Watch, recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Model:
     model = build(recipe)
     model.load(state, watch.history.n_users, watch.history.n_items)
-    return watch.look(model)
+    return model

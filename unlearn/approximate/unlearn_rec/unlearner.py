@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
@@ -19,7 +19,7 @@ from ....recommenders.pairwise import PairBatch, PairwiseModel
 from ....recommenders.trainer import one_thread
 from ...base import Served, Unlearner, UnlearnerConfig
 from ...request import Request
-from ..watch import Watch
+from ..watch import Watch, landing, place
 from .aim import Aim
 from .encoder import Influence, InfluenceEncoder, dependency
 from .losses import Backbone, contrastive, pair_scores, preserving, unlearning
@@ -82,7 +82,7 @@ class UnlearnRec(Unlearner):
         "Chen, Xia, Huang 2025, Pre-training for Recommendation Unlearning, SIGIR; arXiv 2505.22649"
     )
     config_type: ClassVar[type[UnlearnRecConfig]] = UnlearnRecConfig
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     config: UnlearnRecConfig
 
     def why_not(self, recipe: Recipe, log: InteractionLog) -> str | None:
@@ -146,6 +146,7 @@ class UnlearnRec(Unlearner):
         optimiser = torch.optim.Adam(learnt, lr=config.tune_rate)
         # without a level nothing says when to stop pushing: the forgotten pairs are then left alone
         push = self._push(watch, target, backbone) if watch.known else Push(0.0, 0.0)
+        seen = _copies(learnt)
         for epoch in range(1, config.fine_tune + 1):
             noise = torch_rng(seed, "unlearn-rec", "tune", "noise", epoch)
             batches = list(backbone.batches(rng(seed, "unlearn-rec", "tune", epoch)))
@@ -157,10 +158,14 @@ class UnlearnRec(Unlearner):
                     continue
                 now = state_of(table())
                 over, distance = aim.miss(now)
+                if over < 0:
+                    now = _landed(learnt, seen, lambda: state_of(table()), aim)
+                    distance = aim.miss(now)[1]
                 if distance < nearest:
                     best, nearest = now, distance
                 if over <= 0:
                     return best
+                seen = _copies(learnt)
         return state_of(table()) if aim is None else best
 
     def _pretrained(self, served: Served, seed: int) -> Memory:
@@ -326,6 +331,27 @@ def simulated(log: InteractionLog, seed: int, number: int) -> Request:
         return Request.of(log, label, rows=rows)
     except InputError:
         return Request.of(log, "simulated pair", rows=draw.integers(len(log), size=1))
+
+
+def _landed(
+    learnt: list[torch.nn.Parameter],
+    seen: list[torch.Tensor],
+    state: Callable[[], Mapping[str, torch.Tensor]],
+    aim: Aim,
+) -> Mapping[str, torch.Tensor]:
+    """The last state on the way from the look before that does not lie too low."""
+    ahead = _copies(learnt)
+
+    def over(share: float) -> float:
+        place(learnt, seen, ahead, share)
+        return aim.over(state())
+
+    over(landing(over))
+    return state()
+
+
+def _copies(parameters: list[torch.nn.Parameter]) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in parameters]
 
 
 def _tables(served: Served) -> tuple[torch.Tensor, torch.Tensor]:

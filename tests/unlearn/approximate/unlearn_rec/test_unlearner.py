@@ -157,6 +157,17 @@ def test_forgotten_pairs_fall_towards_the_held_out_ones_and_stop(memorised: Serv
     assert aim.miss(tuned.trained.state())[1] < aim.miss(edges.trained.state())[1]
 
 
+def test_a_hard_push_lands_at_the_mark_and_not_below(memorised: Served) -> None:
+    """One look in an epoch: what lies below is not thrown away with all that led there."""
+    request = halves(memorised.log)
+    watch = Watch(memorised, request, request.retained(memorised.log), 0)
+    edges = make(encoder=False, fine_tune=0).forget(memorised, request, 0)
+    aim = Aim.at(watch, memorised.recipe, edges.trained.state())
+    pushed = make(encoder=False, fine_tune=30, unlearn=5.0, checks=1).forget(memorised, request, 0)
+    assert aim.over(edges.trained.state()) > 0.05
+    assert -1e-6 <= aim.over(pushed.trained.state()) < 0.02
+
+
 def test_a_model_already_below_the_mark_is_not_pushed(memorised: Served) -> None:
     """Pairs that were never trained on, held against trained ones: any step would be over-forgetting."""
     assert memorised.held_out is not None
