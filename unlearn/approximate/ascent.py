@@ -60,7 +60,7 @@ def ascend(
         config: settings.
         seed: of negatives.
     """
-    start = values(training)
+    start = values(training.parameters())
     mean = sum(float(tensor.sum()) for tensor in importance) / sum(tensor.numel() for tensor in importance)
     held = [1 + config.fisher * tensor / mean if mean > 0 else torch.ones_like(tensor) for tensor in importance]
     if watch.known and watch.gap(model) <= 0:
@@ -72,13 +72,13 @@ def ascend(
         if largest == 0:  # no row of the loss is left, or only one of a user's first events
             return
         rate = rate or config.step / largest
-        before = values(training)
+        before = values(training.parameters())
         with torch.no_grad():
             for parameter, first, slope, hold in zip(training.parameters(), start, gradient, held, strict=True):
                 parameter.copy_(first + (parameter - first - rate * slope) / hold)
             training.refresh()
         if watch.known and watch.gap(model) < 0:
-            watch.land(model, training, before, values(training))
+            watch.land(model, training, before, values(training.parameters()))
             return
 
 
@@ -165,7 +165,7 @@ class AscentRepair(Unlearner):
         if watch.gap(model) < 0:  # it did before
             return repaired.state()
         _, after = opened(served.recipe, log, seed, repaired.state())
-        watch.land(model, training, values(training), values(after))
+        watch.land(model, training, values(training.parameters()), values(after.parameters()))
         return model.state()
 
 

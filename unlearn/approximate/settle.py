@@ -143,12 +143,12 @@ class SpliceSettle(Unlearner):
         model, training = opened(served.recipe, log, seed, served.trained.state())
         if not isinstance(training, SequenceTraining) or (watch.known and watch.gap(model) <= 0):
             return model.state()
-        before = values(training)
+        before = values(training.parameters())
         move = self.move(training, served.log, seed)
         with torch.no_grad():
             training.network.item.add_(move)
         if watch.known and watch.gap(model) < 0:
-            watch.land(model, training, before, values(training))
+            watch.land(model, training, before, values(training.parameters()))
         return model.state()
 
     def move(self, training: SequenceTraining, old: InteractionLog, seed: int) -> torch.Tensor:
@@ -201,11 +201,11 @@ class SpliceSettle(Unlearner):
                 break
             after = fit(recipe, near, derive(seed, "settle", epoch), start=model.state(), epochs=1)
             low = watch.known and watch.gap(model) >= 0 and watch.gap(after) < 0
-            before = values(training)
+            before = values(training.parameters())
             state = after.state()
             model, training = opened(served.recipe, log, seed, state)
             if low:
-                watch.land(model, training, before, values(training))
+                watch.land(model, training, before, values(training.parameters()))
                 break
         return model.state()
 

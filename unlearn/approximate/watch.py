@@ -188,12 +188,15 @@ class Watch:
         Found by halving; if even the first lies too low, that one is taken.
         """
 
-        def over(share: float) -> float:
+        def move(share: float) -> None:
             place(training.parameters(), before, after, share)
             training.refresh()
+
+        def over(share: float) -> float:
+            move(share)
             return self.gap(model)
 
-        over(landing(over))
+        move(landing(over))
 
 
 def landing(over: Callable[[float], float]) -> float:
@@ -226,6 +229,6 @@ def _drawn(log: InteractionLog, rows: Int64, rng: np.random.Generator) -> Int64:
     return rows
 
 
-def values(training: RankingTraining[Any]) -> list[torch.Tensor]:
-    """A copy of the parameters."""
-    return [parameter.detach().clone() for parameter in training.parameters()]
+def values(parameters: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """A copy of parameters, without gradients."""
+    return [parameter.detach().clone() for parameter in parameters]

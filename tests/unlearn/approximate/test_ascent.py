@@ -72,7 +72,7 @@ def test_what_is_already_forgotten_is_not_pushed_down() -> None:
     watch = Watch(low, request, done.log, 0)
     watch.start = Look(1.0, 1.0, 1.0)
     model, training = opened(MF, done.log, 0, done.trained.state())
-    start = values(training)
+    start = values(training.parameters())
     reversal = Reversal(training, before, request, 4, 8)
     ascend(model, training, reversal, [torch.zeros_like(start[0])], watch, AscentConfig(), 0)
     torch.testing.assert_close(training.parameters()[0].detach(), start[0], rtol=0, atol=0)
@@ -96,7 +96,7 @@ def test_the_first_step_moves_no_row_further_than_it_may() -> None:
     before, request = in_service()
     log = request.retained(before.log)
     model, training = opened(MF, log, 0, before.trained.state())
-    start = values(training)[0]
+    start = values(training.parameters())[0]
     watch = Watch(replace(before, held_out=None), request, log, 0)
     reversal = Reversal(training, before, request, 4, 8)
     config = AscentConfig(step=0.2, blind_steps=1, fisher=0)
@@ -116,7 +116,7 @@ def test_the_penalty_divides_moves_by_what_entries_mean_to_the_rest() -> None:
     moves = []
     for weight in (0.0, 3.0):
         model, training = opened(MF, log, 0, before.trained.state())
-        start = values(training)[0]
+        start = values(training.parameters())[0]
         reversal = Reversal(training, before, request, 4, 8)
         ascend(model, training, reversal, [importance], watch, AscentConfig(blind_steps=1, fisher=weight), 0)
         moves.append(training.parameters()[0].detach() - start)
@@ -177,7 +177,7 @@ def test_items_turn_away_from_users_who_are_forgotten_whole() -> None:
     request = requests(log)["five users"]
     whole = request.whole_users(log)
     model, training = opened(MF, request.retained(log), 0, before.trained.state())
-    start = values(training)[0]
+    start = values(training.parameters())[0]
     reversal = Reversal(training, before, request, 4, 8)
     watch = Watch(replace(before, held_out=None), request, request.retained(log), 0)
     ascend(model, training, reversal, [torch.zeros_like(start)], watch, AscentConfig(blind_steps=1, fisher=0), 0)

@@ -33,7 +33,7 @@ class Aim:
 
     def over(self, state: Mapping[str, torch.Tensor]) -> float:
         """How far the forgotten pairs stand above `Look.mark`."""
-        return self.watch.stand(_model(self.watch, self.recipe, state)) - self.start.mark(self.watch.easier)
+        return self._above(self.watch.stand(_model(self.watch, self.recipe, state)))
 
     def miss(self, state: Mapping[str, torch.Tensor]) -> tuple[float, float]:
         """How far the forgotten pairs stand above `Look.mark`, and the distance in all.
@@ -41,8 +41,11 @@ class Aim:
         The distance, at least 0, is the absolute value of the first plus what all held-out pairs have lost.
         """
         now = self.watch.look(_model(self.watch, self.recipe, state))
-        over = now.forgotten - self.start.mark(self.watch.easier)
+        over = self._above(now.forgotten)
         return over, abs(over) + max(0.0, self.start.held - now.held)
+
+    def _above(self, level: float) -> float:
+        return level - self.start.mark(self.watch.easier)
 
 
 def _model(watch: Watch, recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Model:

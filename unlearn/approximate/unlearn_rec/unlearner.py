@@ -19,7 +19,7 @@ from ....recommenders.pairwise import PairBatch, PairwiseModel
 from ....recommenders.trainer import one_thread
 from ...base import Served, Unlearner, UnlearnerConfig
 from ...request import Request
-from ..watch import Watch, landing, place
+from ..watch import Watch, landing, place, values
 from .aim import Aim
 from .encoder import Influence, InfluenceEncoder, dependency
 from .losses import Backbone, contrastive, pair_scores, preserving, unlearning
@@ -146,7 +146,7 @@ class UnlearnRec(Unlearner):
         optimiser = torch.optim.Adam(learnt, lr=config.tune_rate)
         # without a level nothing says when to stop pushing: the forgotten pairs are then left alone
         push = self._push(watch, target, backbone) if watch.known else Push(0.0, 0.0)
-        seen = _copies(learnt)
+        seen = values(learnt)
         for epoch in range(1, config.fine_tune + 1):
             noise = torch_rng(seed, "unlearn-rec", "tune", "noise", epoch)
             batches = list(backbone.batches(rng(seed, "unlearn-rec", "tune", epoch)))
@@ -165,7 +165,7 @@ class UnlearnRec(Unlearner):
                     best, nearest = now, distance
                 if over <= 0:
                     return best
-                seen = _copies(learnt)
+                seen = values(learnt)
         return state_of(table()) if aim is None else best
 
     def _pretrained(self, served: Served, seed: int) -> Memory:
@@ -340,18 +340,14 @@ def _landed(
     aim: Aim,
 ) -> Mapping[str, torch.Tensor]:
     """The last state on the way from the look before that does not lie too low."""
-    ahead = _copies(learnt)
+    ahead = values(learnt)
 
     def over(share: float) -> float:
         place(learnt, seen, ahead, share)
         return aim.over(state())
 
-    over(landing(over))
+    place(learnt, seen, ahead, landing(over))
     return state()
-
-
-def _copies(parameters: list[torch.nn.Parameter]) -> list[torch.Tensor]:
-    return [parameter.detach().clone() for parameter in parameters]
 
 
 def _tables(served: Served) -> tuple[torch.Tensor, torch.Tensor]:
